@@ -1,0 +1,247 @@
+"""Names and formats of the files between the stages: safetensors with item ids and a manifest, written whole or not.
+
+Axis legend: N items.
+
+    dataset/<D>/<D>.inter, <D>.item           atomic files (RecBole's format)
+    dataset/<D>/<D>.<plm>.emb.safetensors     text embeddings, one row an item
+    dataset/<D>/<D>.<codes>.codes.safetensors item codes and the quantizer that made them
+    saved/<run>/checkpoint.safetensors        a trained model
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from recbole_vqrec.errors import VQRecError, examples
+
+FORMAT_VERSION = 1
+MANIFEST_KEY = "manifest"
+ITEM_IDS_KEY = "item_ids"
+
+
+def atomic_file(folder, dataset, suffix):
+    """Return the path of an atomic file, `suffix` being "inter" or "item"."""
+    return Path(folder) / f"{dataset}.{suffix}"
+
+
+def embedding_file(folder, dataset, plm):
+    """Return the path of a data set's text embeddings by the language model `plm`."""
+    return Path(folder) / f"{dataset}.{short_name(plm)}.emb.safetensors"
+
+
+def codes_file(folder, dataset, codes):
+    """Return the path of a data set's item codes called `codes`."""
+    return Path(folder) / f"{dataset}.{codes}.codes.safetensors"
+
+
+def short_name(plm):
+    """Return a file-name-safe short name of a language model given by hub name, folder or `package:NAME`."""
+    name = str(plm).removeprefix("package:").rstrip("/\\")
+    return re.sub(r"[^\w.-]+", "-", re.split(r"[/\\]", name)[-1])
+
+
+@contextlib.contextmanager
+def replace_when_done(path):
+    """Yield a temporary path next to `path` that takes its place when the block ends without an error.
+
+    Args:
+        path (str or Path): the file to write; its folder is created.
+
+    Raises:
+        VQRecError: the folder cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise VQRecError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+    try:
+        yield Path(temporary)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise VQRecError(f"{path}: writing failed ({error.strerror}); nothing was left behind") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _umask():
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def file_hash(path):
+    """Return the SHA-256 of a file's bytes as hexadecimal text."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def content_hash(tensors):
+    """Return the SHA-256 over names, shapes, types and bytes of arrays, independent of their order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.data.cast("B") if array.size else b"")
+    return digest.hexdigest()
+
+
+def write_artifact(path, kind, tensors, manifest, item_ids=None):
+    """Write arrays with their item ids and how they were made, replacing `path` only when complete.
+
+    Args:
+        path (str or Path): the file to write.
+        kind (str): what it is, "text embedding", "item codes" or "checkpoint".
+        tensors (dict of str to np.ndarray): the arrays; those aligned to items have N rows.
+        manifest (dict): plain values that say how the arrays were made.
+        item_ids (list of str, optional): N item ids, none with a line break.
+    """
+    from recbole_vqrec import __version__
+
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    if item_ids is not None:
+        tensors[ITEM_IDS_KEY] = np.frombuffer("\n".join(item_ids).encode(), dtype=np.uint8).copy()
+    manifest = {
+        "kind": kind,
+        "format": FORMAT_VERSION,
+        "recbole_vqrec": __version__,
+        **manifest,
+        "content": content_hash(tensors),
+    }
+    with replace_when_done(path) as temporary:
+        save_file(tensors, temporary, metadata={MANIFEST_KEY: json.dumps(manifest)})
+
+
+def read_manifest(path, kind, remedy):
+    """Return the manifest of an artifact without reading its arrays.
+
+    Args:
+        path (str or Path): the file.
+        kind (str): what it has to be.
+        remedy (str): what the user should do if the file is missing or unusable.
+
+    Raises:
+        VQRecError: missing, damaged, of another kind, or of another format version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise VQRecError(f"{path}: {kind} not found; {remedy}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            manifest = json.loads((file.metadata() or {})[MANIFEST_KEY])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise VQRecError(f"{path}: not a readable {kind} file, damaged or of another program; {remedy}") from error
+    if not isinstance(manifest, dict) or manifest.get("kind") != kind:
+        found = manifest.get("kind") if isinstance(manifest, dict) else type(manifest).__name__
+        raise VQRecError(f"{path}: holds '{found}', expected '{kind}'; {remedy}")
+    if manifest.get("format") != FORMAT_VERSION:
+        raise VQRecError(
+            f"{path}: format version {manifest.get('format')}, this program reads {FORMAT_VERSION}; {remedy}"
+        )
+    return manifest
+
+
+def read_artifact(path, kind, remedy):
+    """Return (arrays, item ids or None, manifest) of an artifact whose content is verified.
+
+    Raises:
+        VQRecError: as `read_manifest`, and if the arrays are not those that were written.
+    """
+    manifest = read_manifest(path, kind, remedy)
+    with safe_open(path, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    if content_hash(tensors) != manifest.get("content"):
+        raise VQRecError(f"{path}: content does not match its checksum, the file is damaged; {remedy}")
+    item_ids = tensors.pop(ITEM_IDS_KEY, None)
+    if item_ids is not None:
+        item_ids = item_ids.tobytes().decode().split("\n") if item_ids.size else []
+        twice = [item_id for item_id, count in Counter(item_ids).items() if count > 1]
+        if twice:
+            raise VQRecError(f"{path}: duplicate item ids ({examples(twice)}); {remedy}")
+    return tensors, item_ids, manifest
+
+
+def rows_of(item_ids, wanted, path, remedy):
+    """Return for each wanted item id its row in an artifact.
+
+    Args:
+        item_ids (list of str): the artifact's item ids, [N].
+        wanted (iterable of str): the ids to find.
+        path, remedy: for the message.
+
+    Returns:
+        np.ndarray: int64, one row number per wanted id.
+
+    Raises:
+        VQRecError: some wanted ids are not there.
+    """
+    row = {item_id: index for index, item_id in enumerate(item_ids)}
+    wanted = list(wanted)
+    missing = [item_id for item_id in wanted if item_id not in row]
+    if missing:
+        raise VQRecError(
+            f"{path}: lacks {len(missing):,} of {len(wanted):,} items of the data set ({examples(missing)}); {remedy}"
+        )
+    return np.fromiter((row[item_id] for item_id in wanted), dtype=np.int64, count=len(wanted))
+
+
+def fingerprint(path):
+    """Return what identifies a file's content: the recorded hash of an artifact, the SHA-256 of any other file."""
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        with contextlib.suppress(SafetensorError, KeyError, ValueError), safe_open(path, framework="numpy") as file:
+            return json.loads(file.metadata()[MANIFEST_KEY])["content"]
+    return file_hash(path)
+
+
+def fingerprints(*paths):
+    """Return the manifest entry "inputs": file name -> fingerprint of the files an artifact is made from."""
+    return {Path(path).name: fingerprint(path) for path in paths}
+
+
+def stale_inputs(path, manifest):
+    """Return the names of inputs, lying beside an artifact, that have changed since it was made."""
+    folder = Path(path).parent
+    recorded = manifest.get("inputs", {})
+    return [name for name in recorded if (folder / name).is_file() and fingerprint(folder / name) != recorded[name]]
+
+
+def refuse_stale(path, manifest, remedy):
+    """Raise `VQRecError` if an input of an artifact has changed since the artifact was made."""
+    stale = stale_inputs(path, manifest)
+    if stale:
+        raise VQRecError(f"{path}: out of date, {examples(stale)} changed after it was made; {remedy}")
+
+
+def is_up_to_date(path, kind, options, inputs):
+    """Tell whether `path` already holds what these options and inputs would make.
+
+    Args:
+        path (str or Path): the artifact.
+        kind (str): its kind.
+        options (dict): the manifest entry "options".
+        inputs (dict): the manifest entry "inputs".
+    """
+    try:
+        manifest = read_manifest(path, kind, "")
+    except VQRecError:
+        return False
+    return manifest.get("options") == options and manifest.get("inputs") == inputs

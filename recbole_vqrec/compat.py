@@ -1,0 +1,52 @@
+"""What today's packages need so that RecBole 1.2.1 runs: every shim, its reason, and what would make it unnecessary."""
+
+import importlib.util
+import sys
+import types
+
+import numpy as np
+
+
+def numpy_names():
+    """Give numpy >= 2 the three names that RecBole's `Config.compatibility_settings` reads.
+
+    Reason: numpy 2 removed np.float_, np.complex_ and np.unicode_; RecBole 1.2.1 copies them to np.float and so on.
+    Unnecessary once RecBole no longer reads them.
+    """
+    for name, value in {"float_": np.float64, "complex_": np.complex128, "unicode_": np.str_}.items():
+        if name not in np.__dict__:
+            setattr(np, name, value)
+
+
+def ray_is_usable():
+    """Tell whether the ray that RecBole pins (<= 2.6.3) can be imported here.
+
+    It needs pkg_resources, which left setuptools in version 82, and np.bool8, which left numpy in version 2.
+    """
+    return (
+        importlib.util.find_spec("ray") is not None
+        and importlib.util.find_spec("pkg_resources") is not None
+        and int(np.__version__.split(".")[0]) < 2
+    )
+
+
+def ray_stand_in():
+    """Let `import recbole.quick_start` succeed where its pinned ray cannot be imported.
+
+    Reason: recbole.quick_start imports ray.tune for one call, `tune.report(**result)`, in `objective_function`. Outside
+    a ray worker that call only informs ray, so a module whose `report` does nothing is enough for `run_recbole`
+    and for `HyperTuning`; ray's own tuner still needs the real ray. Unnecessary once RecBole accepts a current ray.
+    """
+    if "ray" in sys.modules or ray_is_usable():
+        return
+    ray, tune = types.ModuleType("ray"), types.ModuleType("ray.tune")
+    tune.report = lambda **result: None
+    ray.tune = tune
+    ray.__doc__ = "Stand-in by recbole_vqrec.compat: ray <= 2.6.3 cannot be imported with these packages."
+    sys.modules.update({"ray": ray, "ray.tune": tune})
+
+
+def apply():
+    """Apply every shim; safe to call again."""
+    numpy_names()
+    ray_stand_in()

@@ -1,0 +1,198 @@
+"""RecBole's Config with our props underneath, unknown options refused, and values taken as they are written."""
+
+import ast
+import copy
+import functools
+from pathlib import Path
+
+import recbole.config
+import yaml
+
+from recbole_vqrec import compat, registry
+from recbole_vqrec.errors import VQRecError, nearest
+
+# Read by RecBole outside its yaml files, or set by its launchers.
+LAUNCH_OPTIONS = {
+    "model", "dataset", "config_files", "config_file", "models",
+    "nproc", "ip", "port", "world_size", "offset", "group_offset", "local_rank",
+}  # fmt: skip
+NO_NEGATIVES = {"distribution": "none", "sample_num": "none", "alpha": "none", "dynamic": False, "candidate_num": 0}
+
+
+def props_folder():
+    """Return the folder of our props: inside the package when installed from a wheel, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return next(folder for folder in (here / "props", here.parent / "props") if folder.is_dir())
+
+
+def _parse_yaml(path):
+    with open(path, encoding="utf-8") as file:
+        return yaml.load(file, Loader=_yaml_loader()) or {}
+
+
+_read_props = functools.lru_cache(maxsize=None)(_parse_yaml)  # ours and RecBole's files do not change while we run
+
+
+@functools.lru_cache(maxsize=None)
+def _yaml_loader():
+    """Return RecBole's own yaml loader, which reads 1e-3 as a number."""
+    return recbole.config.Config._build_yaml_loader(None)
+
+
+def own_defaults(model, dataset=None):
+    """Return our default options for a model and a data set, every one from props yaml.
+
+    Args:
+        model (str): model name.
+        dataset (str, optional): data set name.
+    """
+    folder = props_folder()
+    files = [folder / "overall.yaml", folder / "model" / f"{model}.yaml"]
+    if model in registry.OWN_MODELS:
+        files.insert(1, folder / "item_codes.yaml")
+    if dataset:
+        files.append(folder / "dataset" / f"{dataset}.yaml")
+    defaults = {}
+    for file in files:
+        if file.is_file():
+            defaults.update(_read_props(file))
+    return copy.deepcopy(defaults)  # RecBole writes into nested values
+
+
+@functools.lru_cache(maxsize=None)
+def known_options():
+    """Return every option name that RecBole's or our props, or RecBole's argument lists, define."""
+    from recbole.utils import dataset_arguments, evaluation_arguments, general_arguments, training_arguments
+
+    names = set(LAUNCH_OPTIONS).union(dataset_arguments, evaluation_arguments, general_arguments, training_arguments)
+    recbole_properties = Path(recbole.config.__file__).resolve().parent.parent / "properties"
+    for file in [*props_folder().rglob("*.yaml"), *recbole_properties.rglob("*.yaml")]:
+        if file.name not in ("url.yaml", "kg_url.yaml"):
+            names.update(_read_props(file))
+    return frozenset(names)
+
+
+class Config(recbole.config.Config):
+    """RecBole's configuration: our props lie over RecBole's own, the caller's values over both.
+
+    The command line is read by our entry points, not here, so that a test runner's or a service's arguments are left
+    alone. An unknown option is an error that names the nearest valid one.
+
+    Args:
+        model (str or type): model name, ours or any RecBole sequential model, or a model class.
+        dataset (str): data set name.
+        config_file_list (list of str, optional): yaml files, later ones win.
+        config_dict (dict, optional): options, win over the files.
+
+    Raises:
+        VQRecError: unknown model or option, a config file that is not there or not a yaml mapping.
+    """
+
+    def compatibility_settings(self):
+        compat.numpy_names()
+        super().compatibility_settings()
+
+    def _load_cmd_line(self):
+        return {}
+
+    def _load_config_files(self, file_list):
+        for file in file_list or []:
+            try:
+                content = _parse_yaml(file)
+            except FileNotFoundError:
+                raise VQRecError(f"{file}: config file not found") from None
+            except yaml.YAMLError as error:
+                raise VQRecError(f"{file}: not valid yaml ({' '.join(str(error).split())})") from None
+            if not isinstance(content, dict):
+                raise VQRecError(f"{file}: expected lines of 'option: value', found {type(content).__name__}")
+        return super()._load_config_files(file_list)
+
+    def _convert_config_dict(self, config_dict):
+        """Read text values as Python literals; unlike RecBole, "12-3" stays text and nothing is evaluated."""
+        words = {"true": True, "false": False, "none": None, "null": None, "~": None}
+        for key, value in config_dict.items():
+            if isinstance(value, str):
+                try:
+                    config_dict[key] = ast.literal_eval(value)
+                except (ValueError, SyntaxError):
+                    config_dict[key] = words.get(value.lower(), value)
+        return config_dict
+
+    def _get_model_and_dataset(self, model, dataset):
+        model = model if model is not None else self.external_config_dict.get("model")
+        dataset = dataset if dataset is not None else self.external_config_dict.get("dataset")
+        for name, value in (("model", model), ("dataset", dataset)):
+            if value is None:
+                raise VQRecError(f"no {name} given; say --{name}=NAME, or '{name}: NAME' in a config file")
+        if not isinstance(model, str):
+            return model.__name__, model, str(dataset)
+        self._refuse_unknown_options()
+        return model, registry.load(registry.entry(model).model), str(dataset)
+
+    def _refuse_unknown_options(self):
+        for name in self.external_config_dict:
+            if name not in known_options():
+                raise VQRecError(f"unknown option '{name}'{nearest(name, known_options())}")
+
+    def _load_internal_config_dict(self, model, model_class, dataset):
+        super()._load_internal_config_dict(model, model_class, dataset)
+        negatives = self.internal_config_dict.get("train_neg_sample_args")
+        self.internal_config_dict.update(own_defaults(model, dataset))
+        loss_type = self.external_config_dict.get("loss_type", self.internal_config_dict.get("loss_type"))
+        if loss_type != "CE":  # pairwise and pointwise models need RecBole's sampled negatives
+            self.internal_config_dict["train_neg_sample_args"] = negatives
+        self._use_prefix_rows_where_only_they_exist(dataset)
+
+    def _use_prefix_rows_where_only_they_exist(self, dataset):
+        """Read the authors' <D>.train|valid|test.inter where the data set has no <D>.inter."""
+        options = {**self.internal_config_dict, **self.external_config_dict}
+        folder = Path(options["data_path"]) / dataset
+        if options.get("benchmark_filename") is None and not (folder / f"{dataset}.inter").is_file():
+            if all((folder / f"{dataset}.{split}.inter").is_file() for split in ("train", "valid", "test")):
+                self.internal_config_dict.update(_read_props(props_folder() / "prefix_rows.yaml"))
+
+    def _set_default_parameters(self):
+        folder = Path(self.final_config_dict["data_path"]) / self.dataset
+        super()._set_default_parameters()
+        # RecBole always reads its own ml-100k; the one of this project, made by its preprocessing, has texts.
+        if (folder / f"{self.dataset}.inter").is_file():
+            self.final_config_dict["data_path"] = str(folder)
+
+
+def stage_options(config_files=None, given=None):
+    """Return the options of the stages before training, which need no model: props, then files, then given values.
+
+    Args:
+        config_files (list of str, optional): yaml files, later ones win.
+        given (dict, optional): options, win over the files; None values are left out.
+
+    Raises:
+        VQRecError: unknown option, or a config file that cannot be read.
+    """
+    config = Config.__new__(Config)
+    config.yaml_loader = config._build_yaml_loader()
+    config.external_config_dict = config._load_config_files(config_files)
+    chosen = {name: value for name, value in (given or {}).items() if value is not None}
+    config.external_config_dict.update(config._convert_config_dict(chosen))
+    config._refuse_unknown_options()
+    options = {**own_defaults("VQRec"), **config.external_config_dict}
+    if isinstance(options["text_columns"], str):
+        options["text_columns"] = [name.strip() for name in options["text_columns"].split(",")]
+    return options
+
+
+def fill_defaults(config):
+    """Give a stock RecBole Config the options of ours that it lacks, in place.
+
+    Stock entry points know nothing of our props. Options the caller has set are left alone, except RecBole's default
+    of one uniform negative, which would turn every second training row of our models into a negative one.
+
+    Args:
+        config (recbole.config.Config): of one of our models.
+    """
+    if isinstance(config, Config):
+        return
+    for name, value in own_defaults(config["model"]).items():
+        if name not in config.final_config_dict:
+            config[name] = value
+    config["train_neg_sample_args"] = dict(NO_NEGATIVES)

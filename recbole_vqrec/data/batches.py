@@ -1,0 +1,158 @@
+"""Training sequences -> batches: rows of like length together, bounded by pairs and by tokens, cut to the longest.
+
+Axis legend: S training sequences, B rows of a batch, L longest row of the batch, R prefix rows.
+"""
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+
+from recbole_vqrec import registry
+from recbole_vqrec.data import sequences
+from recbole_vqrec.errors import VQRecError
+
+TARGET_LIST = "target_list"  # [B, L] next item at each position, 0 where there is none to train
+
+
+def bucketed(lengths, targets, max_targets, max_tokens, generator=None):
+    """Split sequences into batches of like length.
+
+    Args:
+        lengths (np.ndarray): [S] tokens of each sequence.
+        targets (np.ndarray): [S] pairs each sequence trains.
+        max_targets (int): pairs in a batch; the batches are of even size below it.
+        max_tokens (int): rows x longest row of a batch; a single longer row is a batch of its own.
+        generator (torch.Generator, optional): shuffles sequences of equal length and the order of the batches.
+
+    Returns:
+        list of np.ndarray: indices of sequences, each exactly once.
+    """
+    count = len(lengths)
+    shuffled = np.arange(count) if generator is None else torch.randperm(count, generator=generator).numpy()
+    order = shuffled[np.argsort(lengths[shuffled], kind="stable")]
+    sorted_lengths, pairs = lengths[order], np.concatenate([[0], np.cumsum(targets[order])])
+    even = -(-int(pairs[-1]) // -(-int(pairs[-1]) // max_targets)) if count else 0
+    batches, start = [], 0
+    while start < count:
+        end = int(np.searchsorted(pairs, pairs[start] + even, side="right")) - 1
+        end = min(max(end, start + 1), count)
+        while end > start + 1 and sorted_lengths[end - 1] * (end - start) > max_tokens:
+            end = start + max(1, min(int(max_tokens // sorted_lengths[end - 1]), end - start - 1))
+        batches.append(order[start:end])
+        start = end
+    if generator is None:
+        return batches
+    return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+class SequenceBatches:
+    """The batches of one training set, in a new order each epoch; takes the place of RecBole's TrainDataLoader.
+
+    Args:
+        loader (TrainDataLoader): RecBole's loader over prefix rows; its collation, transform, negative sampling,
+            seed and `shuffle` are used.
+        batches (str): one of registry.ALL_POSITIONS, WINDOWS, TRIMMED_ROWS.
+        max_targets (int): (history -> next item) pairs in a batch.
+        max_tokens (int): rows x longest row of a batch.
+        window_stride (int): see `sequences.prefix_groups`.
+    """
+
+    def __init__(self, loader, batches, max_targets, max_tokens, window_stride=1):
+        if min(max_targets, max_tokens, window_stride) < 1:
+            raise VQRecError("train_batch_size, max_tokens and window_stride have to be at least 1")
+        self.loader, self.batches = loader, batches
+        self.max_targets, self.max_tokens = max_targets, max_tokens
+        self.shuffle, self.generator = loader.shuffle, loader.generator
+        dataset = loader._dataset
+        self.item_list = f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"
+        self.length_field, self.item_field = dataset.item_list_length_field, dataset.iid_field
+        rows = dataset.inter_feat
+        self.histories, self.targets = rows[self.item_list].numpy(), rows[self.item_field].numpy()
+        self.lengths = rows[self.length_field].numpy()
+        users = rows[dataset.uid_field].numpy()
+        columns = users, self.histories, self.lengths, self.targets
+        if batches == registry.ALL_POSITIONS:
+            self.sequences = sequences.prefix_groups(*columns, window_stride=window_stride)
+        elif batches == registry.WINDOWS:
+            self.sequences = sequences.windows(*columns)
+        else:
+            self.sequences = sequences.single_rows(len(users))
+        self._next = None
+
+    @property
+    def dataset(self):
+        """The training data set, as RecBole's loaders have it."""
+        return self.loader._dataset
+
+    _dataset = dataset
+
+    def __len__(self):
+        return len(self._plan())
+
+    def __iter__(self):
+        plan, self._next = self._plan(), None
+        collate = {registry.ALL_POSITIONS: self._all_positions, registry.WINDOWS: self._windows}
+        for batch in plan:
+            yield collate.get(self.batches, self._rows)(batch)
+
+    def _plan(self):
+        """Return the batches of the coming epoch, drawn once."""
+        if self._next is None:
+            lengths = self.lengths[self.sequences.row]
+            generator = self.generator if self.shuffle else None
+            self._next = bucketed(lengths, self.sequences.targets, self.max_targets, self.max_tokens, generator)
+        return self._next
+
+    def _rows(self, batch):
+        """Return prefix rows through RecBole's own collation."""
+        return self.loader.collate_fn(self.sequences.row[batch])
+
+    def _all_positions(self, batch):
+        """Return histories [B, L] and at each trained position its next item [B, L]."""
+        row, trained = self.sequences.row[batch], self.sequences.targets[batch]
+        length = self.lengths[row]
+        longest = int(length.max())
+        history = self.histories[row, :longest]
+        following = np.zeros_like(history)
+        following[:, :-1] = history[:, 1:]
+        following[np.arange(len(row)), length - 1] = self.targets[row]
+        position = np.arange(longest)
+        following *= (position >= (length - trained)[:, None]) & (position < length[:, None])
+        return self._interaction(history, length, {TARGET_LIST: following})
+
+    def _windows(self, batch):
+        """Return histories with their target as last item [B, L], through RecBole's transform."""
+        row = self.sequences.row[batch]
+        limit, length = self.histories.shape[1], self.lengths[row]
+        items = np.concatenate([self.histories[row], np.zeros((len(row), 1), dtype=self.histories.dtype)], axis=1)
+        items[np.arange(len(row)), length] = self.targets[row]
+        items = np.where((length == limit)[:, None], items[:, 1:], items[:, :-1])
+        length = np.minimum(length + 1, limit)
+        return self.loader.transform(self.dataset, self._interaction(items[:, : length.max()], length, {}))
+
+    def _interaction(self, history, length, more):
+        columns = {self.item_list: history, self.length_field: length, **more}
+        return Interaction({name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in columns.items()})
+
+
+def training_batches(config, loader, default):
+    """Return the loader to train with: `SequenceBatches`, or RecBole's own where stock rows are asked for.
+
+    Args:
+        config (Config): training_batches, train_batch_size, max_tokens, window_stride.
+        loader (TrainDataLoader): RecBole's loader.
+        default (str): the fastest batches the model allows, used for training_batches: auto.
+
+    Raises:
+        VQRecError: a kind of batches that does not exist or that the model cannot learn from.
+    """
+    kinds = [registry.ALL_POSITIONS, registry.WINDOWS, registry.TRIMMED_ROWS, registry.STOCK_ROWS]
+    wanted = config["training_batches"] or "auto"
+    if wanted not in ["auto", *kinds]:
+        raise VQRecError(f"training_batches: '{wanted}' is none of auto, {', '.join(kinds)}")
+    chosen = default if wanted == "auto" else wanted
+    if chosen in (registry.ALL_POSITIONS, registry.WINDOWS) and chosen != default:
+        raise VQRecError(f"training_batches: {config['model']} cannot learn from '{chosen}', use auto or '{default}'")
+    if chosen == registry.STOCK_ROWS or not isinstance(loader, torch.utils.data.DataLoader):
+        return loader
+    return SequenceBatches(loader, chosen, config["train_batch_size"], config["max_tokens"], config["window_stride"])

@@ -1,0 +1,209 @@
+"""Atomic files (+ item codes) -> RecBole data sets with exact order, prefix rows made at once, and batches cut short.
+
+Axis legend: R prefix rows, B rows of a batch, L history limit, N items with padding, D codebooks.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import recbole.data.dataset
+import torch
+from recbole.data.dataset import SequentialDataset
+from recbole.data.interaction import Interaction
+from recbole.utils import FeatureSource
+
+from recbole_vqrec import registry
+from recbole_vqrec.config import fill_defaults
+from recbole_vqrec.data.item_code_table import load_item_codes
+from recbole_vqrec.errors import VQRecError
+
+LARGEST_SCORE_MATRIX = 1 << 26  # users x items scored at once in evaluation, 256 MB of float32
+
+
+class SequenceDataset(SequentialDataset):
+    """RecBole's sequential data set, its result unchanged, faster and with errors that name the line.
+
+    Interactions are ordered by user, time and position in the file: RecBole sorts 32-bit times, which are coarser
+    than a minute for today's dates, so the exact order is made before it converts them.
+
+    Args:
+        config (Config): RecBole configuration.
+
+    Raises:
+        VQRecError: folder or file missing, a time that is not a number, a missing user or item id.
+    """
+
+    def __init__(self, config):
+        name = config["model"]
+        batches = (registry.OWN_MODELS.get(name) or registry.RECBOLE_MODELS.get(name) or registry.ModelEntry("")).batches
+        self.trim = batches != registry.STOCK_ROWS and config["training_batches"] != registry.STOCK_ROWS
+        super().__init__(config)
+
+    def _load_data(self, token, dataset_path):
+        folder = Path(dataset_path)
+        if not folder.is_dir():
+            raise VQRecError(
+                f"{folder}: data set folder not found; put {token}.inter there, "
+                "or make it with 'recbole-vqrec preprocess', or set data_path"
+            )
+        for part in self.benchmark_filename_list or [None]:
+            file = folder / (f"{token}.{part}.inter" if part else f"{token}.inter")
+            if not file.is_file():
+                raise VQRecError(f"{file}: interaction file not found; expected RecBole's atomic format")
+        super()._load_data(token, dataset_path)
+
+    def _load_feat(self, filepath, source):
+        try:
+            features = super()._load_feat(filepath, source)
+        except ValueError as error:
+            self._explain_bad_line(filepath)
+            raise VQRecError(f"{filepath}: {' '.join(str(error).split())}") from error
+        if source == FeatureSource.INTERACTION:
+            self._refuse_missing_values(features, filepath)
+            if self.benchmark_filename_list is not None:
+                self._keep_latest_items(features)
+        return features
+
+    def _explain_bad_line(self, filepath):
+        """Raise an error that names the first line with a value that is no number in a float column."""
+        separator = self.config["field_separator"]
+        table = pd.read_csv(filepath, sep=separator, dtype=str, engine="python", on_bad_lines="skip", quoting=3)
+        for column in table:
+            if str(column).endswith(":float"):
+                values = table[column].dropna()
+                wrong = values[pd.to_numeric(values, errors="coerce").isna()]
+                if len(wrong):
+                    raise VQRecError(
+                        f"{filepath} line {wrong.index[0] + 2}: {column.split(':')[0]} is '{wrong.iloc[0]}', "
+                        "expected a number; correct or remove the line"
+                    )
+
+    def _refuse_missing_values(self, features, filepath):
+        for field in (self.uid_field, self.iid_field, self.time_field):
+            if field in features:
+                missing = np.flatnonzero(features[field].isna())
+                if len(missing):
+                    raise VQRecError(
+                        f"{filepath} line {missing[0] + 2}: {field} is missing ({len(missing):,} such lines; empty, "
+                        "'NA' and 'null' read as missing); correct or remove the line"
+                    )
+
+    def _keep_latest_items(self, features):
+        """Cut histories of pre-split files to the latest items the model can read."""
+        for field in features:
+            if field.endswith(self.config["LIST_SUFFIX"]):
+                features[field] = [history[-self.max_item_list_len :] for history in features[field]]
+                self.field2seqlen[field] = min(self.field2seqlen[field], self.max_item_list_len)
+
+    def _change_feat_format(self):
+        if self.benchmark_filename_list is None and self.time_field in self.inter_feat:
+            self.inter_feat.sort_values([self.uid_field, self.time_field], kind="stable", inplace=True)
+        super()._change_feat_format()
+
+    def data_augmentation(self):
+        """Make one row for each prefix, as RecBole's method of this name does, without its loop over rows."""
+        plain = {field: self.inter_feat[field] for field in self.inter_feat}
+        if any(values.dim() != 1 for values in plain.values()):
+            return super().data_augmentation()
+        self._aug_presets()
+        self._check_field("uid_field", "time_field")
+        self.sort(by=[self.uid_field, self.time_field], ascending=True)
+        rows = PrefixRows(self.inter_feat[self.uid_field].numpy(), self.max_item_list_len)
+        made = self.inter_feat[rows.target]
+        columns = {self.item_list_length_field: torch.from_numpy(rows.length)}
+        for field in self.inter_feat:
+            if field != self.uid_field:
+                columns[getattr(self, f"{field}_list_field")] = rows.gather(self.inter_feat[field])
+        made.update(Interaction(columns))
+        self.inter_feat = made
+
+    def build(self):
+        """Split as RecBole does, with evaluation batches small enough for the scores of all items."""
+        self.config["eval_batch_size"] = min(
+            self.config["eval_batch_size"], max(1, LARGEST_SCORE_MATRIX // max(self.item_num, 1))
+        )
+        return super().build()
+
+    def __getitem__(self, index, join=True):
+        rows = super().__getitem__(index, join)
+        return self._trimmed(rows) if self.trim else rows
+
+    def _trimmed(self, rows):
+        """Cut history columns to the longest history of the rows; what is cut is padding."""
+        if self.item_list_length_field not in rows or len(rows) == 0:
+            return rows
+        longest = max(int(rows[self.item_list_length_field].max()), 1)
+        suffix = self.config["LIST_SUFFIX"]
+        return Interaction(
+            {
+                field: values[:, :longest] if field.endswith(suffix) and values.dim() > 1 else values
+                for field, values in rows.interaction.items()
+            }
+        )
+
+
+class ItemCodesDataset(SequenceDataset):
+    """A sequence data set whose items have codes.
+
+    Attributes:
+        item_codes (torch.LongTensor): [N, D] flat code ids, row 0 is the padding item.
+        codebooks (int): D.
+        codes_per_codebook (int): M.
+
+    Raises:
+        VQRecError: as `SequenceDataset`; codes missing, out of date, of other items, or of another D or M.
+    """
+
+    def __init__(self, config):
+        fill_defaults(config)
+        super().__init__(config)
+        codes, table = load_item_codes(config, self.field2id_token[self.iid_field])
+        self.codebooks, self.codes_per_codebook = codes.codebooks, codes.codes_per_codebook
+        self.item_codes = torch.from_numpy(table)
+
+
+class PrefixRows:
+    """Where the prefix rows of interactions that are sorted by user and time lie.
+
+    Args:
+        users (np.ndarray): user of each interaction.
+        limit (int): L.
+
+    Attributes:
+        target (np.ndarray): [R] interaction to predict.
+        start (np.ndarray): [R] first interaction of its history.
+        length (np.ndarray): [R] interactions in its history, 1 .. L.
+    """
+
+    def __init__(self, users, limit):
+        index = np.arange(len(users))
+        first = np.concatenate([[True], users[1:] != users[:-1]]) if len(users) else np.zeros(0, dtype=bool)
+        user_start = np.maximum.accumulate(np.where(first, index, 0)) if len(users) else index
+        self.limit = limit
+        self.target = index[~first]
+        self.start = np.maximum(user_start, index - limit)[~first]
+        self.length = self.target - self.start
+
+    def gather(self, values):
+        """Return [R, L] histories of a column, zero-padded at the end."""
+        offsets = np.arange(self.limit)
+        inside = offsets < self.length[:, None]
+        index = np.where(inside, self.start[:, None] + offsets, 0)
+        return values[torch.from_numpy(index)] * torch.from_numpy(inside).to(values.dtype)
+
+
+def create_dataset(config):
+    """Return the data set of a config's model: ours, or RecBole's where RecBole has a special one for the model.
+
+    Unlike RecBole's function of this name it never reads a pickled data set.
+
+    Args:
+        config (Config): RecBole configuration.
+    """
+    name = config["model"]
+    special = getattr(recbole.data.dataset, f"{name}Dataset", None)
+    if special is not None and name not in registry.OWN_MODELS:
+        return special(config)
+    known = registry.OWN_MODELS.get(name) or registry.ModelEntry("")
+    return registry.load(known.dataset)(config)

@@ -1,0 +1,55 @@
+"""Which code file belongs to a data set, and its codes in RecBole's item order.
+
+Axis legend: N items with padding, D codebooks, M codes per codebook.
+"""
+
+from pathlib import Path
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.quantization.item_codes import ItemCodes
+
+
+def codes_name(options):
+    """Return the name of the code file that these options make: <plm>.<quantizer><D>x<M>."""
+    plm = artifacts.short_name(options["plm"])
+    return f"{plm}.{options['quantizer']}{options['codebooks']}x{options['codes_per_codebook']}"
+
+
+def codes_path(folder, dataset, options):
+    """Return the code file for these options: `item_codes` as a path or name where given, else by `codes_name`."""
+    given = options["item_codes"]
+    if given and str(given).endswith(".safetensors"):
+        return Path(given)
+    return artifacts.codes_file(folder, dataset, given or codes_name(options))
+
+
+def load_item_codes(config, tokens):
+    """Return a data set's item codes.
+
+    Args:
+        config (Config): with data_path (the data set's folder), dataset and the options of props/item_codes.yaml.
+        tokens (sequence of str): internal item id -> external id, tokens[0] is the padding item.
+
+    Returns:
+        tuple: `ItemCodes`, and np.ndarray [N, D] int64 of flat code ids with the padding item first.
+
+    Raises:
+        VQRecError: missing, damaged, out of date, other items, or another D or M than configured.
+    """
+    folder, dataset = Path(config["data_path"]), config["dataset"]
+    path = codes_path(folder, dataset, config)
+    remedy = f"run 'recbole-vqrec encode --dataset {dataset}', or set item_codes to the code file"
+    others = sorted(file.name for file in folder.glob("*.codes.safetensors")) if not path.is_file() else []
+    if others:
+        remedy += f" (there are {', '.join(others)})"
+    codes = ItemCodes.load(path, remedy)
+    expected = (config["codebooks"], config["codes_per_codebook"])
+    found = (codes.codebooks, codes.codes_per_codebook)
+    if expected != found:
+        raise VQRecError(
+            f"{path}: has {found[0]} codebooks of {found[1]} codes, configured are {expected[0]} of {expected[1]}; "
+            f"set codebooks: {found[0]} and codes_per_codebook: {found[1]}, or encode again"
+        )
+    artifacts.refuse_stale(path, codes.manifest, f"run 'recbole-vqrec encode --dataset {dataset}'")
+    return codes, codes.flat_table(tokens, path, remedy)

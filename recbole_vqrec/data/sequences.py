@@ -1,0 +1,109 @@
+"""Prefix rows -> training sequences: the same (history -> next item) pairs with far fewer tokens.
+
+Axis legend: R prefix rows, S training sequences, L history limit.
+
+RecBole and the authors train on one row for each prefix of a user's sequence. In a causal encoder the hidden state
+at position p of a long row is the last hidden state of the prefix row of length p + 1, so all rows that are prefixes
+of one another are trained by the longest of them. Which rows those are is found by comparing their items, not assumed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TrainingSequences:
+    """Rows that stand for themselves and for the prefixes they contain.
+
+    Args:
+        row (np.ndarray): [S] the longest row of each group.
+        targets (np.ndarray): [S] how many pairs it trains: those at its last `targets` positions.
+    """
+
+    row: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self):
+        return len(self.row)
+
+
+def single_rows(count):
+    """Return each of `count` rows as a sequence with one target."""
+    return TrainingSequences(np.arange(count), np.ones(count, dtype=np.int64))
+
+
+def prefix_groups(users, histories, lengths, targets, window_stride=1):
+    """Group prefix rows into training sequences so that every row's pair is trained exactly once.
+
+    A user's history beyond the limit L slides: its rows share no first item and, with absolute positions, no hidden
+    states. With `window_stride` 1 each such row stays on its own, which is exact. With a stride s, s consecutive rows
+    share the window of the last of them, so that a pair sees between L - s + 1 and L latest items.
+
+    Args:
+        users (np.ndarray): [R] user of each row.
+        histories (np.ndarray): [R, L] items, oldest first, 0 as padding at the end.
+        lengths (np.ndarray): [R] items in each history.
+        targets (np.ndarray): [R] next item of each row.
+        window_stride (int): 1 .. L.
+
+    Returns:
+        TrainingSequences: its targets sum to R.
+    """
+    order, grows, slides = _chains(users, histories, lengths, targets)
+    index = np.arange(len(order))
+    before_slides = np.maximum.accumulate(np.where(slides, 0, index)) if len(order) else index
+    within_stride = slides & ((index - before_slides - 1) % window_stride != 0)
+    return _groups(order, starts=~(grows | within_stride))
+
+
+def windows(users, histories, lengths, targets):
+    """Cut each user's training sequence, targets included, into stretches of at most L items.
+
+    For models that hide items of a sequence themselves (BERT4Rec): every item is read once an epoch, whereas prefix
+    rows read the first of n items n - 1 times and never show the last one.
+
+    Args:
+        users, histories, lengths, targets: as `prefix_groups`.
+
+    Returns:
+        TrainingSequences: rows whose history plus target, cut to the latest L, are the stretches.
+    """
+    order, grows, slides = _chains(users, histories, lengths, targets)
+    index = np.arange(len(order))
+    last = np.append(np.flatnonzero(~(grows | slides))[1:], len(order)) - 1  # of each chain
+    to_end = last[np.cumsum(~(grows | slides)) - 1] - index if len(order) else index
+    ends = to_end % histories.shape[1] == 0
+    return _groups(order, starts=np.concatenate([[True], ends[:-1]]) if len(order) else ends)
+
+
+def _groups(order, starts):
+    """Return one sequence for each stretch of ordered rows, from one start to the next."""
+    first = np.flatnonzero(starts)
+    end = np.append(first[1:], len(order))[: len(first)]
+    return TrainingSequences(order[end - 1], end - first)
+
+
+def _chains(users, histories, lengths, targets):
+    """Order the rows and tell which continue the row before: order [R], grown by one [R], slid by one [R].
+
+    The authors write the longest prefix first, RecBole the shortest; the order with more continuations is taken.
+    """
+    orders = [np.argsort(users, kind="stable"), np.lexsort((-np.arange(len(users)), users))]
+    linked = [(order, *_continuations(users, histories, lengths, targets, order)) for order in orders]
+    return max(linked, key=lambda chain: chain[1].sum() + chain[2].sum())
+
+
+def _continuations(users, histories, lengths, targets, order):
+    """Tell for each ordered row whether it is the one before plus its target: [R] grown, [R] slid by one."""
+    users, histories, lengths, targets = users[order], histories[order], lengths[order], targets[order]
+    limit = histories.shape[1]
+    full = lengths[:-1] == limit
+    expected = histories[:-1].copy()
+    expected[full, :-1] = histories[:-1][full, 1:]
+    expected[np.arange(len(expected)), np.minimum(lengths[:-1], limit - 1)] = targets[:-1]
+    same = (users[1:] == users[:-1]) & (expected == histories[1:]).all(axis=1)
+    grown = same & (lengths[1:] == lengths[:-1] + 1)
+    slid = same & full & (lengths[1:] == limit)
+    none = np.zeros(min(len(order), 1), dtype=bool)
+    return np.concatenate([none, grown]), np.concatenate([none, slid])

@@ -1,0 +1,26 @@
+"""The errors a user is meant to read: one line that names the file, what was expected and what to do."""
+
+import difflib
+
+
+class VQRecError(ValueError):
+    """Bad input or a wrong setting; the message is complete and needs no traceback."""
+
+
+def nearest(name, valid_names):
+    """Return ", did you mean 'x'?" for the valid name closest to `name`, or "" where none is close.
+
+    Args:
+        name (str): what the user wrote.
+        valid_names (iterable of str): what would have been accepted.
+    """
+    lower = {valid.lower(): valid for valid in valid_names}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.6)
+    return f", did you mean '{lower[close[0]]}'?" if close else ""
+
+
+def examples(names, limit=3):
+    """Return the first names for a message: "a, b, c and 12 more"."""
+    names = [str(name) for name in names]
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"

@@ -1,0 +1,107 @@
+"""The causal Transformer over a user's items that all models of this package share (paper, section 2.2.2; SASRec).
+
+Axis legend: B sequences, L positions, H hidden size, A attention heads.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from recbole_vqrec.errors import VQRecError, nearest
+
+ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head self-attention in which a position sees itself and what lies before it, then add and LayerNorm.
+
+    Padding after the end of a sequence needs no mask: no real position sees it.
+    """
+
+    def __init__(self, hidden_size, n_heads, hidden_dropout, attention_dropout, layer_norm_eps):
+        super().__init__()
+        if hidden_size % n_heads:
+            raise VQRecError(f"hidden_size: {hidden_size} is not a multiple of n_heads: {n_heads}")
+        self.n_heads, self.attention_dropout = n_heads, attention_dropout
+        self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size)
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.dropout = nn.Dropout(hidden_dropout)
+        self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+
+    def forward(self, hidden):
+        """Return [B, L, H] for [B, L, H]."""
+        batch, length, size = hidden.shape
+        heads = self.query_key_value(hidden).view(batch, length, 3, self.n_heads, size // self.n_heads)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [B, A, L, H / A]
+        dropout = self.attention_dropout if self.training else 0.0
+        context = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        context = context.transpose(1, 2).reshape(batch, length, size)
+        return self.LayerNorm(self.dropout(self.dense(context)) + hidden)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers at each position, then add and LayerNorm."""
+
+    def __init__(self, hidden_size, inner_size, hidden_dropout, activation, layer_norm_eps):
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise VQRecError(f"hidden_act: '{activation}' is not known{nearest(activation, ACTIVATIONS)}")
+        self.activation = ACTIVATIONS[activation]
+        self.dense_1 = nn.Linear(hidden_size, inner_size)
+        self.dense_2 = nn.Linear(inner_size, hidden_size)
+        self.dropout = nn.Dropout(hidden_dropout)
+        self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+
+    def forward(self, hidden):
+        """Return [B, L, H] for [B, L, H]."""
+        return self.LayerNorm(self.dropout(self.dense_2(self.activation(self.dense_1(hidden)))) + hidden)
+
+
+class SequenceEncoder(nn.Module):
+    """Item vectors and position embeddings -> hidden states; a position's state has seen it and all before.
+
+    Args:
+        config (Config): hidden_size, n_layers, n_heads, inner_size, hidden_dropout_prob, attn_dropout_prob, hidden_act,
+            layer_norm_eps, initializer_range, MAX_ITEM_LIST_LENGTH.
+
+    Raises:
+        VQRecError: hidden_size not a multiple of n_heads, or an unknown activation.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        size, eps, dropout = config["hidden_size"], config["layer_norm_eps"], config["hidden_dropout_prob"]
+        self.position_embedding = nn.Embedding(config["MAX_ITEM_LIST_LENGTH"], size)
+        self.LayerNorm = nn.LayerNorm(size, eps=eps)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                CausalSelfAttention(size, config["n_heads"], dropout, config["attn_dropout_prob"], eps),
+                FeedForward(size, config["inner_size"], dropout, config["hidden_act"], eps),
+            )
+            for _ in range(config["n_layers"])
+        )
+        self.initializer_range = config["initializer_range"]
+        self.apply(self._initialize)
+
+    def _initialize(self, module):
+        """Draw weights from N(0, initializer_range^2); biases 0, LayerNorm as torch leaves it."""
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, std=self.initializer_range)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+    def forward(self, item_vectors):
+        """Encode sequences that start at position 0 and are padded at the end.
+
+        Args:
+            item_vectors (torch.Tensor): [B, L, H].
+
+        Returns:
+            torch.Tensor: [B, L, H]; states at padded positions mean nothing.
+        """
+        hidden = item_vectors + self.position_embedding.weight[: item_vectors.shape[1]]
+        hidden = self.dropout(self.LayerNorm(hidden))
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return hidden

@@ -1,0 +1,62 @@
+"""The authors' published faiss index files: their quantizer and the item codes in them.
+
+Axis legend: N items in the index, D codebooks, M codes per codebook, d input size, r rotated size.
+"""
+
+import numpy as np
+
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
+
+EXPECTED = "expected a faiss index of the kind OPQ<D>,IVF1,PQ<D>x8"
+
+
+def read_index(path):
+    """Return the quantizer and the codes of a faiss index `OPQ<D>,IVF1,PQ<D>x<bits>`.
+
+    Args:
+        path (str or Path): the .index file.
+
+    Returns:
+        tuple: `ProductQuantizer`, and codes [N, D] int64 in the order in which the items were added.
+
+    Raises:
+        VQRecError: not a file, not a faiss index, or of another kind.
+    """
+    import faiss
+
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise VQRecError(f"{path}: not a readable faiss index; {EXPECTED}") from error
+    rotation, offset = np.eye(index.d, dtype=np.float32), np.zeros(index.d, dtype=np.float32)
+    inner = faiss.downcast_index(index)
+    if isinstance(inner, faiss.IndexPreTransform):
+        if inner.chain.size() != 1:
+            raise VQRecError(f"{path}: {inner.chain.size()} transforms in a row; {EXPECTED}")
+        transform = faiss.downcast_VectorTransform(inner.chain.at(0))
+        if not isinstance(transform, faiss.LinearTransform):
+            raise VQRecError(f"{path}: transform {type(transform).__name__}; {EXPECTED}")
+        rotation = faiss.vector_to_array(transform.A).reshape(transform.d_out, transform.d_in).copy()
+        if transform.have_bias:
+            offset = faiss.vector_to_array(transform.b).copy()
+        else:
+            offset = np.zeros(transform.d_out, dtype=np.float32)
+        inner = faiss.downcast_index(inner.index)
+    if not isinstance(inner, faiss.IndexIVFPQ) or inner.nlist != 1:
+        raise VQRecError(f"{path}: holds {type(inner).__name__}; {EXPECTED}")
+    if inner.by_residual:
+        offset = offset - faiss.downcast_index(inner.quantizer).reconstruct(0)
+    pq = inner.pq
+    centroids = faiss.vector_to_array(pq.centroids).reshape(pq.M, pq.ksub, pq.dsub).copy()
+    size = inner.invlists.list_size(0)
+    packed = faiss.rev_swig_ptr(inner.invlists.get_codes(0), size * pq.code_size).reshape(size, -1).copy()
+    ids = faiss.rev_swig_ptr(inner.invlists.get_ids(0), size).copy()
+    codes = packed.astype(np.int64) if pq.nbits == 8 else _unpack(packed, pq.M, pq.nbits)
+    return ProductQuantizer(rotation, offset, centroids), codes[np.argsort(ids, kind="stable")]
+
+
+def _unpack(packed, codebooks, bits):
+    """Return [N, D] codes from rows of little-endian packed bits."""
+    flat = np.unpackbits(packed, axis=1, bitorder="little")[:, : codebooks * bits]
+    return flat.reshape(len(packed), codebooks, bits).astype(np.int64) @ (1 << np.arange(bits))

@@ -1,0 +1,181 @@
+"""The whole flow in numbered steps: raw -> atomic files -> text embedding -> item codes -> train -> evaluate -> table."""
+
+import sys
+import time
+from logging import getLogger
+from pathlib import Path
+
+from recbole.data import data_preparation
+from recbole.utils import init_seed
+from tqdm import tqdm
+
+from recbole_vqrec import registry, report
+from recbole_vqrec.config import Config, props_folder, stage_options
+from recbole_vqrec.data.dataset import create_dataset
+from recbole_vqrec.embedding.text_encoder import embed_dataset
+from recbole_vqrec.preprocess.ml_100k import NAME as EMBEDDED_DATASET
+from recbole_vqrec.preprocess.ml_100k import preprocess_ml_100k
+from recbole_vqrec.quantization.encode import encode_dataset
+from recbole_vqrec.run_log import PeakMemory, start_log
+from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.sequence_trainer import create_trainer, item_ids_of
+
+
+def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved=True):
+    """Train one model and test its best epoch.
+
+    Args:
+        model (str or type): model name, ours or any RecBole sequential model, or a model class.
+        dataset (str): data set name, a folder below `data_path`.
+        config_file_list (list of str, optional): yaml files, later ones win.
+        config_dict (dict, optional): options, win over the files.
+        saved (bool): keep the best epoch in saved/<run>/ and test it; else the last epoch is tested.
+
+    Returns:
+        dict: best_valid_score, valid_score_bigger, best_valid_result, test_result as RecBole's `run_recbole`, and
+        model, dataset, run (folder), seconds (of training), peak_memory (bytes).
+
+    Raises:
+        VQRecError: bad input or a wrong option.
+    """
+    # 1. options
+    config = Config(model, dataset, config_file_list, config_dict)
+    init_seed(config["seed"], config["reproducibility"])
+
+    # 2. data set, split, batches
+    data = create_dataset(config)
+    train_data, valid_data, test_data = data_preparation(config, data)
+
+    # 3. model and trainer
+    init_seed(config["seed"], config["reproducibility"])
+    network = config.model_class(config, train_data._dataset).to(config["device"])
+    trainer = create_trainer(config, network)
+    start_log(config, trainer.run_folder)
+    getLogger().info(config)
+    getLogger().info(data)
+    getLogger().info(network)
+
+    # 4. train to the best epoch
+    start = time.perf_counter()
+    with PeakMemory(config["device"]) as memory, EpochBar(config, len(valid_data)) as bar:
+        best_valid_score, best_valid_result = trainer.fit(
+            train_data, valid_data, saved=saved, show_progress=False, callback_fn=bar.epoch_done
+        )
+    seconds = time.perf_counter() - start
+
+    # 5. test the best epoch
+    test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=False)
+    result = {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "best_valid_score": best_valid_score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": best_valid_result,
+        "test_result": dict(test_result),
+        "epochs": len(trainer.train_loss_dict),
+        "seconds": seconds,
+        "peak_memory": memory.bytes,
+        "run": str(trainer.run_folder),
+    }
+    report.write_result(trainer.run_folder, result)
+    getLogger().info("test result: %s", report.summary(result))
+    return result
+
+
+def compare(models, dataset, config_file_list=None, config_dict=None):
+    """Run several models on the same split with the same options, and write one table.
+
+    Args:
+        models (list of str): model names.
+        dataset, config_file_list, config_dict: as `run`.
+
+    Returns:
+        tuple: list of results as `run` gives them, and the path of the table.
+    """
+    for name in models:
+        registry.entry(name)  # an unknown model stops the comparison before the first one is trained
+    results = [run(name, dataset, config_file_list, config_dict) for name in models]
+    folder = Path(Config(models[0], dataset, config_file_list, config_dict)["checkpoint_dir"])
+    return results, report.write_table(folder, results)
+
+
+def demo(config_file_list=None, config_dict=None):
+    """Do the whole job on the embedded data set and print what it made and where.
+
+    Args:
+        config_file_list (list of str, optional): yaml files instead of props/demo.yaml.
+        config_dict (dict, optional): options, win over the files.
+
+    Returns:
+        list: results as `compare` gives them.
+    """
+    start = time.perf_counter()
+    files = config_file_list or [str(props_folder() / "demo.yaml")]
+    options = stage_options(files, config_dict)
+    folder = Path(options["data_path"]) / EMBEDDED_DATASET
+
+    # 1. atomic files
+    inter, item, made = preprocess_ml_100k(folder)
+    _tell(1, "atomic files", f"{inter}, {item}", made)
+    # 2. item text -> text embeddings
+    path, made = embed_dataset(folder, EMBEDDED_DATASET, options)
+    _tell(2, "text embeddings", path, made)
+    # 3. text embeddings -> item codes
+    path, made = encode_dataset(folder, EMBEDDED_DATASET, options)
+    _tell(3, "item codes", path, made)
+    # 4. train every model on the same split
+    print(f"[4/5] train {', '.join(options['models'])} with early stopping on {options['valid_metric']}")
+    results, table = compare(options["models"], EMBEDDED_DATASET, files, config_dict)
+    # 5. one table
+    print(f"[5/5] test results on {EMBEDDED_DATASET}, full ranking\n\n{report.table(results)}\n")
+    for result in results:
+        print(f"{result['model']:>10}: {checkpoint.checkpoint_file(result['run'])}")
+    print(f"     table: {table}\n      done: {time.perf_counter() - start:.0f} s")
+    return results
+
+
+def load_data_and_model(model_file):
+    """Rebuild a run: RecBole's function of this name, for our checkpoints, which torch >= 2.6 can read.
+
+    Args:
+        model_file (str or Path): run folder or checkpoint file.
+
+    Returns:
+        tuple: config, model (best epoch, in evaluation mode), dataset, train_data, valid_data, test_data.
+
+    Raises:
+        VQRecError: no or a damaged checkpoint, or a data set that has changed.
+    """
+    _, _, manifest = checkpoint.load(model_file)
+    config = Config(manifest["model"], manifest["dataset"], None, manifest["config"])
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = create_dataset(config)
+    train_data, valid_data, test_data = data_preparation(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    model = config.model_class(config, train_data._dataset).to(config["device"])
+    checkpoint.restore_model(model_file, model, config["model"], item_ids_of(dataset))
+    return config, model.eval(), dataset, train_data, valid_data, test_data
+
+
+class EpochBar(tqdm):
+    """Epochs done, and the validation score of the last and the best."""
+
+    def __init__(self, config, has_validation):
+        self.best, self.metric = None, config["valid_metric"]
+        super().__init__(
+            total=config["epochs"],
+            desc=f"{config['model']:>10} {config['dataset']}",
+            unit=" epochs",
+            disable=not config["show_progress"] or not has_validation,
+            file=sys.stderr,
+        )
+
+    def epoch_done(self, epoch, score):
+        """Advance; called by RecBole's `Trainer.fit` after each validation."""
+        self.best = score if self.best is None else max(self.best, score)
+        self.set_postfix_str(f"valid {self.metric} {score:.4f}, best {self.best:.4f}", refresh=False)
+        self.update(epoch + 1 - self.n)
+
+
+def _tell(step, what, where, made):
+    print(f"[{step}/5] {what}: {where}{'' if made else ' (up to date)'}")

@@ -1,0 +1,118 @@
+"""The one table of models: for each name its class, its data set, its trainer and the batches it can learn from."""
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+from recbole_vqrec.errors import VQRecError, nearest
+
+OWN_TRAINER = "recbole_vqrec.trainer.sequence_trainer:SequenceTrainer"
+SEQUENCE_DATASET = "recbole_vqrec.data.dataset:SequenceDataset"
+CODES_DATASET = "recbole_vqrec.data.dataset:ItemCodesDataset"
+
+ALL_POSITIONS, WINDOWS, TRIMMED_ROWS, STOCK_ROWS = "all_positions", "windows", "trimmed_rows", "stock_rows"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """How one model is run.
+
+    Args:
+        model (str): "module:Class".
+        batches (str): the fastest training batches that leave the model's loss as it is:
+            "all_positions" (a causal model: one row a sequence, a loss at every position),
+            "windows" (a model that hides items itself: one row for each stretch of a user's sequence),
+            "trimmed_rows" (one row for each prefix, cut to the longest of its batch),
+            "stock_rows" (one row for each prefix, padded to the limit).
+        dataset (str): "module:Class".
+        trainer (str): "module:Class".
+    """
+
+    model: str
+    batches: str = TRIMMED_ROWS
+    dataset: str = SEQUENCE_DATASET
+    trainer: str = OWN_TRAINER
+
+
+OWN_MODELS = {
+    "VQRec": ModelEntry("recbole_vqrec.model.vqrec:VQRec", ALL_POSITIONS, CODES_DATASET),
+}
+
+# RecBole models whose result is known not to depend on padding (tests/test_parity.py); all others get stock rows.
+RECBOLE_MODELS = {
+    name: ModelEntry(f"recbole.model.sequential_recommender.{name.lower()}:{name}", batches)
+    for name, batches in {
+        "SASRec": ALL_POSITIONS,
+        "GRU4Rec": ALL_POSITIONS,
+        "BERT4Rec": WINDOWS,
+        "CORE": TRIMMED_ROWS,
+        "NARM": TRIMMED_ROWS,
+        "STAMP": TRIMMED_ROWS,
+        "SRGNN": TRIMMED_ROWS,
+        "GCSAN": TRIMMED_ROWS,
+    }.items()
+}
+
+
+def entry(name):
+    """Return the `ModelEntry` of a model name, ours first, any RecBole sequential model next.
+
+    Raises:
+        VQRecError: no such model; names the nearest.
+    """
+    known = OWN_MODELS.get(name) or RECBOLE_MODELS.get(name)
+    if known:
+        return known
+    module = f"recbole.model.sequential_recommender.{str(name).lower()}"
+    if importlib.util.find_spec(module) and hasattr(importlib.import_module(module), name):
+        return ModelEntry(f"{module}:{name}", STOCK_ROWS)
+    raise VQRecError(f"unknown model '{name}'{nearest(name, model_names())}")
+
+
+def model_names():
+    """Return the names of all models that can be run: ours and RecBole's sequential ones."""
+    import pkgutil
+
+    import recbole.model.sequential_recommender as package
+    from recbole.model.abstract_recommender import SequentialRecommender
+
+    names = set(OWN_MODELS) | set(RECBOLE_MODELS)
+    for module in pkgutil.iter_modules(package.__path__):
+        loaded = sys.modules.get(f"{package.__name__}.{module.name}")
+        if loaded is None:
+            try:
+                loaded = importlib.import_module(f"{package.__name__}.{module.name}")
+            except ImportError:  # some models need packages of their own
+                continue
+        names |= {
+            name
+            for name, value in vars(loaded).items()
+            if isinstance(value, type) and issubclass(value, SequentialRecommender) and name.lower() == module.name
+        }
+    return sorted(names)
+
+
+def load(reference):
+    """Return the object that "module:Name" points at."""
+    module, name = reference.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def register():
+    """Make stock RecBole find our models, their data sets and trainers by name.
+
+    Nothing of RecBole is replaced: `get_model` looks for the module recbole.model.sequential_recommender.<name>,
+    `create_dataset` for recbole.data.dataset.<Model>Dataset, `get_trainer` for recbole.trainer.<Model>Trainer, and
+    these three places are filled. Safe to call again; call it in every process.
+    """
+    from recbole_vqrec import compat
+
+    compat.apply()
+    import recbole.data.dataset
+    import recbole.trainer
+
+    for name, model in OWN_MODELS.items():
+        module = importlib.import_module(model.model.split(":")[0])
+        sys.modules[f"recbole.model.sequential_recommender.{name.lower()}"] = module
+        setattr(recbole.data.dataset, f"{name}Dataset", load(model.dataset))
+        setattr(recbole.trainer, f"{name}Trainer", load(model.trainer))

