@@ -89,7 +89,7 @@ class Config(recbole.config.Config):
     """
 
     def compatibility_settings(self):
-        compat.numpy_names()
+        compat.apply()
         super().compatibility_settings()
 
     def _load_cmd_line(self):

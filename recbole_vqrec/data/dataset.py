@@ -119,11 +119,16 @@ class SequenceDataset(SequentialDataset):
         self.inter_feat = made
 
     def build(self):
-        """Split as RecBole does, with evaluation batches small enough for the scores of all items."""
+        """Split as RecBole does; evaluation rows by length, so that batches can be cut short, and few enough at once."""
         self.config["eval_batch_size"] = min(
             self.config["eval_batch_size"], max(1, LARGEST_SCORE_MATRIX // max(self.item_num, 1))
         )
-        return super().build()
+        splits = super().build()
+        if self.trim:
+            for held_out in splits[1:]:
+                if len(held_out.inter_feat):
+                    held_out.inter_feat.sort(by=self.item_list_length_field)
+        return splits
 
     def __getitem__(self, index, join=True):
         rows = super().__getitem__(index, join)

@@ -8,8 +8,28 @@ import torch.nn.functional as F
 from torch import nn
 
 from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.model.dropout import Dropout, dropout
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+
+
+def causal_attention(query, key, value, dropout_probability):
+    """Return softmax(query key^T / sqrt(size), a position sees itself and what lies before it) value.
+
+    Args:
+        query, key, value (torch.Tensor): [B, A, L, H / A].
+        dropout_probability (float): of attention weights.
+
+    Returns:
+        torch.Tensor: [B, A, L, H / A].
+    """
+    if dropout_probability == 0 or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout_probability, is_causal=True)
+    # torch has no fused kernel with dropout on a CPU and takes these same steps with its slow dropout
+    length = query.shape[2]
+    future = torch.full((length, length), float("-inf"), dtype=query.dtype).triu(1)
+    weights = torch.softmax(query @ (key / query.shape[3] ** 0.5).transpose(2, 3) + future, dim=-1)
+    return dropout(weights, dropout_probability, True) @ value
 
 
 class CausalSelfAttention(nn.Module):
@@ -25,7 +45,7 @@ class CausalSelfAttention(nn.Module):
         self.n_heads, self.attention_dropout = n_heads, attention_dropout
         self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size)
         self.dense = nn.Linear(hidden_size, hidden_size)
-        self.dropout = nn.Dropout(hidden_dropout)
+        self.dropout = Dropout(hidden_dropout)
         self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
     def forward(self, hidden):
@@ -33,8 +53,7 @@ class CausalSelfAttention(nn.Module):
         batch, length, size = hidden.shape
         heads = self.query_key_value(hidden).view(batch, length, 3, self.n_heads, size // self.n_heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [B, A, L, H / A]
-        dropout = self.attention_dropout if self.training else 0.0
-        context = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        context = causal_attention(query, key, value, self.attention_dropout if self.training else 0.0)
         context = context.transpose(1, 2).reshape(batch, length, size)
         return self.LayerNorm(self.dropout(self.dense(context)) + hidden)
 
@@ -49,7 +68,7 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.dense_1 = nn.Linear(hidden_size, inner_size)
         self.dense_2 = nn.Linear(inner_size, hidden_size)
-        self.dropout = nn.Dropout(hidden_dropout)
+        self.dropout = Dropout(hidden_dropout)
         self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
     def forward(self, hidden):
@@ -73,7 +92,7 @@ class SequenceEncoder(nn.Module):
         size, eps, dropout = config["hidden_size"], config["layer_norm_eps"], config["hidden_dropout_prob"]
         self.position_embedding = nn.Embedding(config["MAX_ITEM_LIST_LENGTH"], size)
         self.LayerNorm = nn.LayerNorm(size, eps=eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             nn.Sequential(
                 CausalSelfAttention(size, config["n_heads"], dropout, config["attn_dropout_prob"], eps),
