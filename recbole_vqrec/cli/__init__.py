@@ -1,0 +1,18 @@
+"""The console command: one subcommand a stage, options named and explained as in props/*.yaml."""
+
+import click
+
+from recbole_vqrec import __version__
+from recbole_vqrec.cli.item_codes import embed, encode
+from recbole_vqrec.cli.preprocess import preprocess
+from recbole_vqrec.cli.run import run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main():
+    """VQ-Rec for RecBole: raw -> atomic -> text embedding -> codes -> train -> compare."""
+
+
+for command in (preprocess, embed, encode, run):
+    main.add_command(command)
