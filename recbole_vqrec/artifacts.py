@@ -118,7 +118,7 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
 
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     if item_ids is not None:
-        tensors[ITEM_IDS_KEY] = np.frombuffer("\n".join(item_ids).encode(), dtype=np.uint8).copy()
+        tensors[ITEM_IDS_KEY] = np.frombuffer("".join(f"{item_id}\n" for item_id in item_ids).encode(), np.uint8)
     manifest = {
         "kind": kind,
         "format": FORMAT_VERSION,
@@ -172,7 +172,7 @@ def read_artifact(path, kind, remedy):
         raise VQRecError(f"{path}: content does not match its checksum, the file is damaged; {remedy}")
     item_ids = tensors.pop(ITEM_IDS_KEY, None)
     if item_ids is not None:
-        item_ids = item_ids.tobytes().decode().split("\n") if item_ids.size else []
+        item_ids = item_ids.tobytes().decode().split("\n")[:-1]  # each id ends with a line break
         twice = [item_id for item_id, count in Counter(item_ids).items() if count > 1]
         if twice:
             raise VQRecError(f"{path}: duplicate item ids ({examples(twice)}); {remedy}")

@@ -54,15 +54,19 @@ RECBOLE_MODELS = {
 }
 
 
+def known(name):
+    """Return the table's entry of a model name; a model that is not in the table gets stock rows and our data set."""
+    return OWN_MODELS.get(name) or RECBOLE_MODELS.get(name) or ModelEntry("", STOCK_ROWS)
+
+
 def entry(name):
     """Return the `ModelEntry` of a model name, ours first, any RecBole sequential model next.
 
     Raises:
         VQRecError: no such model; names the nearest.
     """
-    known = OWN_MODELS.get(name) or RECBOLE_MODELS.get(name)
-    if known:
-        return known
+    if known(name).model:
+        return known(name)
     module = f"recbole.model.sequential_recommender.{str(name).lower()}"
     if importlib.util.find_spec(module) and hasattr(importlib.import_module(module), name):
         return ModelEntry(f"{module}:{name}", STOCK_ROWS)

@@ -35,9 +35,8 @@ class SequenceDataset(SequentialDataset):
     """
 
     def __init__(self, config):
-        name = config["model"]
-        batches = (registry.OWN_MODELS.get(name) or registry.RECBOLE_MODELS.get(name) or registry.ModelEntry("")).batches
-        self.trim = batches != registry.STOCK_ROWS and config["training_batches"] != registry.STOCK_ROWS
+        allowed = registry.known(config["model"]).batches
+        self.trim = registry.STOCK_ROWS not in (allowed, config["training_batches"])
         super().__init__(config)
 
     def _load_data(self, token, dataset_path):
@@ -54,6 +53,8 @@ class SequenceDataset(SequentialDataset):
         super()._load_data(token, dataset_path)
 
     def _load_feat(self, filepath, source):
+        if source == FeatureSource.INTERACTION:
+            self._refuse_wrong_field_counts(filepath)
         try:
             features = super()._load_feat(filepath, source)
         except ValueError as error:
@@ -64,6 +65,18 @@ class SequenceDataset(SequentialDataset):
             if self.benchmark_filename_list is not None:
                 self._keep_latest_items(features)
         return features
+
+    def _refuse_wrong_field_counts(self, filepath):
+        """Raise an error that names the first line with more or fewer fields than the header; pandas shifts or drops."""
+        separator = self.config["field_separator"]
+        with open(filepath, encoding=self.config["encoding"] or "utf-8", errors="replace") as lines:
+            expected = next(lines, "").count(separator)
+            for number, line in enumerate(lines, start=2):
+                if line.count(separator) != expected and line.strip():
+                    raise VQRecError(
+                        f"{filepath} line {number}: {line.count(separator) + 1} fields, the header has {expected + 1}; "
+                        "correct or remove the line"
+                    )
 
     def _explain_bad_line(self, filepath):
         """Raise an error that names the first line with a value that is no number in a float column."""
@@ -123,6 +136,11 @@ class SequenceDataset(SequentialDataset):
         self.config["eval_batch_size"] = min(
             self.config["eval_batch_size"], max(1, LARGEST_SCORE_MATRIX // max(self.item_num, 1))
         )
+        if max(self.config["topk"]) > self.item_num - 1:
+            raise VQRecError(
+                f"topk: {max(self.config['topk'])} of only {self.item_num - 1} items in {self.dataset_name}; set topk "
+                "and valid_metric to what the data set has"
+            )
         splits = super().build()
         if self.trim:
             for held_out in splits[1:]:
@@ -210,5 +228,4 @@ def create_dataset(config):
     special = getattr(recbole.data.dataset, f"{name}Dataset", None)
     if special is not None and name not in registry.OWN_MODELS:
         return special(config)
-    known = registry.OWN_MODELS.get(name) or registry.ModelEntry("")
-    return registry.load(known.dataset)(config)
+    return registry.load(registry.known(name).dataset)(config)

@@ -31,7 +31,7 @@ class CodeItemRepresentation(nn.Module):
 
     def table(self):
         """Return the vectors of all items, [N, H]; the padding item's is zero."""
-        return F.embedding_bag(self.item_codes, self.code_embedding.weight, mode="mean")
+        return self._mean(self.item_codes)
 
     def forward(self, codes):
         """Return the vectors of codes that need not belong to an item.
@@ -42,5 +42,8 @@ class CodeItemRepresentation(nn.Module):
         Returns:
             torch.Tensor: [..., H].
         """
-        flat = codes.reshape(-1, codes.shape[-1])
-        return F.embedding_bag(flat, self.code_embedding.weight, mode="mean").view(*codes.shape[:-1], -1)
+        return self._mean(codes.reshape(-1, codes.shape[-1])).view(*codes.shape[:-1], -1)
+
+    def _mean(self, codes):
+        """Return the mean embedding [R, H] of codes [R, D]; padding codes stay zero and get no gradient."""
+        return F.embedding_bag(codes, self.code_embedding.weight, mode="mean", padding_idx=PADDING_CODE)

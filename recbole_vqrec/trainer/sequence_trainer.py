@@ -37,9 +37,7 @@ class SequenceTrainer(Trainer):
     def _fast_batches(self, train_data):
         """Return the batches that take the place of RecBole's training loader, made once."""
         if self._batches is None or self._batches[0] is not train_data:
-            name = self.config["model"]
-            known = registry.OWN_MODELS.get(name) or registry.RECBOLE_MODELS.get(name)
-            kind = known.batches if known else registry.STOCK_ROWS
+            kind = registry.known(self.config["model"]).batches
             if kind == registry.ALL_POSITIONS and self.config["loss_type"] == "BPR":
                 kind = registry.TRIMMED_ROWS
             if not self.config["single_spec"]:

@@ -1,0 +1,73 @@
+"""Small data sets and settings that the tests share; every test runs in a folder of its own."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_vqrec import compat
+from recbole_vqrec.config import Config
+from recbole_vqrec.quantization.item_codes import ItemCodes
+
+compat.apply()
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = Path(os.environ.get("VQREC_SHARED_DATA", ROOT.parent / "shared" / "data"))
+SMALL = {
+    "hidden_size": 16, "inner_size": 16, "codebooks": 4, "codes_per_codebook": 8, "item_codes": "small",
+    "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0, "MAX_ITEM_LIST_LENGTH": 5, "train_batch_size": 64,
+    "show_progress": False, "epochs": 1, "topk": [5, 10],
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """RecBole writes log/ and log_tensorboard/ into the current folder."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+
+
+def shared_data(name):
+    """Return a folder of the real data, or skip."""
+    folder = SHARED_DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"real data {folder} is not on this machine; set VQREC_SHARED_DATA")
+    return folder
+
+
+def write_inter(folder, name, sequences):
+    """Write <name>.inter: sequences is user -> list of items, times are positions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f"{user}\t{item}\t{time}" for user, items in sequences.items() for time, item in enumerate(items)]
+    path = folder / f"{name}.inter"
+    path.write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n")
+    return path
+
+
+def write_codes(folder, name, items, codebooks=4, codes_per_codebook=8, codes="small"):
+    """Write a code file with codes that differ between items."""
+    drawn = np.random.default_rng(0).integers(0, codes_per_codebook, size=(len(items), codebooks))
+    path = folder / f"{name}.{codes}.codes.safetensors"
+    ItemCodes(list(items), drawn, codes_per_codebook, {"dataset": name}).save(path)
+    return path
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A data set `tiny` of 30 users and 12 items with codes `small`, histories of 1 to 9 items."""
+    draw = np.random.default_rng(1)
+    items = [f"i{number}" for number in range(12)]
+    sequences = {f"u{user}": [str(item) for item in draw.choice(items, size=4 + user % 8)] for user in range(30)}
+    folder = tmp_path / "dataset" / "tiny"
+    write_inter(folder, "tiny", sequences)
+    write_codes(folder, "tiny", items)
+    (folder / "tiny.item").write_text(
+        "item_id:token\ttitle:token_seq\n" + "".join(f"{item}\tthing number {item}\n" for item in items)
+    )
+    return folder
+
+
+def small_config(model="VQRec", dataset="tiny", **options):
+    """Return a Config of a small model."""
+    return Config(model, dataset, None, {**SMALL, **options})

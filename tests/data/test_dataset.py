@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+import recbole.data.dataset
+from conftest import small_config, write_codes, write_inter
+from recbole.data import data_preparation
+
+from recbole_vqrec.data.dataset import ItemCodesDataset, SequenceDataset, create_dataset
+from recbole_vqrec.errors import VQRecError
+
+
+def test_prefix_rows_equal_recboles_own(tiny):
+    config = small_config("SASRec")
+    ours, stock = SequenceDataset(config), recbole.data.dataset.SequentialDataset(config)
+    for mine, theirs in zip(ours.build(), stock.build()):
+        mine.inter_feat.sort(by=["user_id", "item_length", "item_id"])
+        theirs.inter_feat.sort(by=["user_id", "item_length", "item_id"])
+        assert sorted(mine.inter_feat.columns) == sorted(theirs.inter_feat.columns)
+        for column in mine.inter_feat.columns:
+            assert (mine.inter_feat[column] == theirs.inter_feat[column]).all(), column
+
+
+def test_order_is_user_time_and_position_in_the_file(tmp_path):
+    # 64 seconds apart and less: RecBole's 32-bit times cannot tell them, and equal times keep the file's order
+    lines = ["u\tc\t1700000009", "u\ta\t1700000001", "u\tb\t1700000005", "u\td\t1700000009", "u\te\t1700000009"]
+    folder = tmp_path / "dataset" / "times"
+    folder.mkdir(parents=True)
+    (folder / "times.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "\n".join(lines) + "\n")
+    dataset = SequenceDataset(small_config("SASRec", "times", topk=1))
+    dataset.build()
+    row = dataset.inter_feat[len(dataset.inter_feat) - 1]
+    items = [*row["item_id_list"].tolist()[: int(row["item_length"])], int(row["item_id"])]
+    assert [dataset.field2id_token["item_id"][item] for item in items] == ["a", "b", "c", "d", "e"]
+
+
+def test_rows_are_cut_to_the_longest_of_the_batch(tiny):
+    _, valid, _ = create_dataset(small_config()).build()
+    lengths = valid.inter_feat["item_length"].tolist()
+    assert lengths == sorted(lengths)  # evaluation rows of like length lie together
+    assert valid[np.array([0, 1])]["item_id_list"].shape[1] == max(lengths[:2])
+    stock_rows = create_dataset(small_config(training_batches="stock_rows")).build()[1]
+    assert stock_rows[np.array([0, 1])]["item_id_list"].shape[1] == 5
+
+
+def test_evaluation_batches_shrink_where_all_scores_would_not_fit(tiny, monkeypatch):
+    monkeypatch.setattr("recbole_vqrec.data.dataset.LARGEST_SCORE_MATRIX", 50)
+    config = small_config()
+    _, valid, _ = data_preparation(config, create_dataset(config))
+    assert valid.step == 50 // 13
+
+
+def test_item_codes_are_matched_by_item_id(tiny):
+    config = small_config()
+    dataset = ItemCodesDataset(config)
+    drawn = np.random.default_rng(0).integers(0, 8, size=(12, 4))
+    for token, internal in dataset.field2token_id["item_id"].items():
+        expected = [0] * 4 if token == "[PAD]" else [1 + k * 8 + drawn[int(token[1:]), k] for k in range(4)]
+        assert dataset.item_codes[internal].tolist() == expected
+
+
+def test_pre_split_prefix_rows_are_found_and_cut_to_the_latest_items(tmp_path):
+    folder = tmp_path / "dataset" / "split"
+    folder.mkdir(parents=True)
+    header = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
+    (folder / "split.train.inter").write_text(header + "0\t1 2 3 4 5 6 7\t8\n0\t1\t2\n")
+    (folder / "split.valid.inter").write_text(header + "0\t1 2\t9\n")
+    (folder / "split.test.inter").write_text(header + "0\t1 2 9\t1\n")
+    dataset = SequenceDataset(small_config("SASRec", "split", topk=1))
+    train, valid, test = dataset.build()
+    tokens = dataset.field2id_token["item_id"]
+    assert [tokens[item] for item in train.inter_feat["item_id_list"][0].tolist()] == ["3", "4", "5", "6", "7"]
+    assert [len(part) for part in (train, valid, test)] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("u\ti\t1\nu\tj\ttomorrow\n", r"bad.inter line 3: timestamp is 'tomorrow', expected a number"),
+        ("u\ti\t1\nu\tj\t\n", r"bad.inter line 3: timestamp is missing"),
+        ("u\ti\t1\nu\t\t2\n", r"bad.inter line 3: item_id is missing"),
+        ("u\ti\t1\nu\ti\t1\t9\n", r"bad.inter line 3: 4 fields, the header has 3"),
+        ("u\ti\t1\t9\nu\tj\t2\t9\n", r"bad.inter line 2: 4 fields, the header has 3"),
+    ],
+)
+def test_bad_interaction_lines_are_named(tmp_path, content, message):
+    folder = tmp_path / "dataset" / "bad"
+    folder.mkdir(parents=True)
+    (folder / "bad.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + content)
+    with pytest.raises(VQRecError, match=message):
+        SequenceDataset(small_config("SASRec", "bad"))
+
+
+def test_missing_data_is_named(tmp_path):
+    with pytest.raises(VQRecError, match="dataset/none: data set folder not found"):
+        SequenceDataset(small_config("SASRec", "none"))
+    (tmp_path / "dataset" / "none").mkdir(parents=True)
+    with pytest.raises(VQRecError, match="none.inter: interaction file not found"):
+        SequenceDataset(small_config("SASRec", "none"))
+
+
+def test_missing_codes_say_how_to_make_them_and_which_there_are(tiny):
+    with pytest.raises(VQRecError, match="encode --dataset tiny.*there are tiny.small.codes.safetensors"):
+        ItemCodesDataset(small_config(item_codes=None))
+
+
+def test_codes_of_other_items_name_the_missing(tiny):
+    write_codes(tiny, "tiny", [f"i{number}" for number in range(1, 12)])
+    with pytest.raises(VQRecError, match=r"lacks 1 of 12 items of the data set \(i0\)"):
+        ItemCodesDataset(small_config())
+
+
+@pytest.mark.parametrize("layout", [{"codebooks": 8}, {"codes_per_codebook": 16}])
+def test_codes_of_another_layout_say_what_to_set(tiny, layout):
+    with pytest.raises(VQRecError, match="has 4 codebooks of 8 codes.*set codebooks: 4"):
+        ItemCodesDataset(small_config(**layout))
+
+
+def test_stale_codes_are_refused(tiny):
+    from recbole_vqrec import artifacts
+    from recbole_vqrec.quantization.item_codes import ItemCodes
+
+    path = tiny / "tiny.small.codes.safetensors"
+    codes = ItemCodes.load(path, "")
+    manifest = {"inputs": artifacts.fingerprints(tiny / "tiny.item")}
+    ItemCodes(codes.item_ids, codes.codes, 8, manifest).save(path)
+    ItemCodesDataset(small_config())
+    (tiny / "tiny.item").write_text("item_id:token\ttitle:token_seq\ni0\tother\n")
+    with pytest.raises(VQRecError, match="out of date, tiny.item changed after it was made; run 'recbole-vqrec encode"):
+        ItemCodesDataset(small_config())
+
+
+def test_a_corrupted_code_file_is_one_line(tiny):
+    path = tiny / "tiny.small.codes.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(VQRecError, match="damaged or of another program; run 'recbole-vqrec encode"):
+        ItemCodesDataset(small_config())
+
+
+def test_a_user_of_one_or_two_interactions_is_no_error(tmp_path):
+    folder = tmp_path / "dataset" / "short"
+    write_inter(folder, "short", {"a": ["x"], "b": ["x", "y"], "c": ["x", "y", "z", "x", "y"]})
+    parts = SequenceDataset(small_config("SASRec", "short", topk=1)).build()
+    assert [len(part) for part in parts] == [3, 1, 1]
+
+
+def test_more_items_asked_for_than_there_are(tiny):
+    with pytest.raises(VQRecError, match="topk: 50 of only 12 items in tiny"):
+        create_dataset(small_config(topk=[10, 50])).build()
