@@ -11,7 +11,9 @@ import yaml
 from recbole_vqrec import compat, registry
 from recbole_vqrec.errors import VQRecError, nearest
 
-# Read by RecBole outside its yaml files, or set by its launchers.
+# Options that RecBole 1.2.1 reads but no yaml file of it lists.
+UNLISTED_OPTIONS = {"encoding", "contrast", "sim", "use_filter", "tail_ratio", "eta"}
+# What is run and where, rather than how; set by launchers.
 LAUNCH_OPTIONS = {
     "model", "dataset", "config_files", "config_file", "models",
     "nproc", "ip", "port", "world_size", "offset", "group_offset", "local_rank",
@@ -64,7 +66,7 @@ def known_options():
     """Return every option name that RecBole's or our props, or RecBole's argument lists, define."""
     from recbole.utils import dataset_arguments, evaluation_arguments, general_arguments, training_arguments
 
-    names = set(LAUNCH_OPTIONS).union(dataset_arguments, evaluation_arguments, general_arguments, training_arguments)
+    names = (LAUNCH_OPTIONS | UNLISTED_OPTIONS).union(dataset_arguments, evaluation_arguments, general_arguments, training_arguments)
     recbole_properties = Path(recbole.config.__file__).resolve().parent.parent / "properties"
     for file in [*props_folder().rglob("*.yaml"), *recbole_properties.rglob("*.yaml")]:
         if file.name not in ("url.yaml", "kg_url.yaml"):

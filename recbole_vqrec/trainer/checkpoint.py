@@ -4,6 +4,7 @@
     saved/<run>/run.log                   what the run printed
 """
 
+import contextlib
 import json
 from enum import Enum
 from pathlib import Path
@@ -11,11 +12,11 @@ from pathlib import Path
 import torch
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.config import LAUNCH_OPTIONS, known_options
 from recbole_vqrec.errors import VQRecError, examples
 
 KIND = "checkpoint"
 FILE_NAME = "checkpoint.safetensors"
-DERIVED_OPTIONS = {"device", "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "single_spec", "local_rank"}
 REMEDY = "give the folder of a run, such as saved/<run>"
 
 
@@ -26,14 +27,19 @@ def checkpoint_file(run):
 
 
 def plain_options(config):
-    """Return the options of a config that are plain values and not derived from others, ready for json."""
+    """Return the options from which an equal config can be built: plain values, none that RecBole derives.
+
+    Args:
+        config (Config): of a run.
+    """
+    chosen = known_options() | set(config.external_config_dict)
     options = {}
     for name, value in config.final_config_dict.items():
-        if name not in DERIVED_OPTIONS and not isinstance(value, Enum):
-            try:
+        if name in chosen and name not in LAUNCH_OPTIONS and not isinstance(value, Enum):
+            with contextlib.suppress(TypeError):  # a value that json cannot hold is none a yaml file could set
                 options[name] = json.loads(json.dumps(value))
-            except TypeError:
-                continue
+    if (options.get("train_neg_sample_args") or {}).get("distribution") == "none":
+        options["train_neg_sample_args"] = None  # RecBole's Config fills None in, and refuses what it filled in
     options["data_path"] = str(Path(config["data_path"]).parent)  # RecBole has joined the data set's name to it
     return options
 

@@ -1,0 +1,90 @@
+"""The commands as a user types them: output, one-line errors, and that a second run does nothing."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from conftest import ROOT, SMALL
+
+from recbole_vqrec.cli import main
+from recbole_vqrec.cli.run import options_of
+from recbole_vqrec.errors import VQRecError
+
+ARGUMENTS = [f"--{name}={value}" for name, value in SMALL.items()]
+
+
+def call(*arguments):
+    result = CliRunner().invoke(main, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["preprocess"], ["preprocess", "ml-100k"], ["embed"], ["encode"]])
+def test_help_shows_an_example(command):
+    output = call(*command, "--help").output
+    assert "Usage:" in output and (command in ([], ["preprocess"]) or "Example:" in output)
+
+
+def test_run_prints_the_table_and_the_checkpoint(tiny):
+    result = call("run", "--model=VQRec", "--dataset=tiny", *ARGUMENTS)
+    assert result.exit_code == 0
+    assert "R@5" in result.output and "peak MB" in result.output and "checkpoint.safetensors" in result.output
+
+
+def test_several_models_make_one_table(tiny):
+    result = call("run", "--models=VQRec,SASRec", "--dataset=tiny", *ARGUMENTS)
+    assert result.exit_code == 0
+    lines = [line.split()[0] for line in result.output.splitlines() if line.startswith(("VQRec ", "SASRec "))]
+    assert lines == ["VQRec", "SASRec"]
+    assert "table: saved/comparison-tiny-" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["run", "--model=VQRek", "--dataset=tiny"], "unknown model 'VQRek', did you mean 'VQRec'?"),
+        (["run", "--models=VQRec,SASRecc", "--dataset=tiny"], "unknown model 'SASRecc', did you mean 'SASRec'?"),
+        (["run", "--model=VQRec", "--dataset=tiny", "--codebok=3"], "unknown option 'codebok', did you mean 'codebooks'?"),
+        (["run", "--model=VQRec", "--dataset=tiny", "epochs=3"], "argument 'epochs=3': write options as --name=value"),
+        (["run", "--model=VQRec", "--dataset=none"], "dataset/none: data set folder not found"),
+        (["run", "--model=VQRec", "--dataset=tiny", "--config_files=none.yaml"], "none.yaml: config file not found"),
+        (["embed", "--dataset=tiny", "--text-columns=titel"], "text column 'titel' not found, did you mean 'title'?"),
+        (["embed", "--dataset=none"], "dataset/none/none.item: not found"),
+        (["embed", "--dataset=tiny", "--plm=package:none_such"], "plm: package none_such is not installed"),
+        (["embed", "--dataset=tiny", "--plm=./no-folder"], "plm: cannot load './no-folder'"),
+        (["embed", "--dataset=tiny", "--plm=./no-folder", "--pooling=max"], "pooling: 'max' is not known"),
+        (["encode", "--dataset=tiny"], "text embedding not found; run 'recbole-vqrec embed --dataset tiny"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_traceback(tiny, arguments, message, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    before = sorted(tiny.iterdir())
+    result = call(*arguments)
+    assert result.exit_code == 2
+    errors = [line for line in result.output.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0], result.output
+    assert "Traceback" not in result.output
+    assert sorted(tiny.iterdir()) == before
+
+
+def test_an_item_without_text_is_named(tiny):
+    with open(tiny / "tiny.item", "a") as file:
+        file.write("i99\t \n")
+    result = call("embed", "--dataset=tiny")
+    assert "tiny.item line 14: no text in title for 1 items (i99)" in result.output
+
+
+def test_recbole_style_arguments():
+    assert options_of(["--a=1", "--b=x=y", "--c="]) == {"a": "1", "b": "x=y", "c": ""}
+    with pytest.raises(VQRecError):
+        options_of(["-a=1"])
+
+
+def test_the_script_and_the_module_start(tiny):
+    for start in (["run_recbole_vqrec.py"], ["-m", "recbole_vqrec", "run"]):
+        command = [sys.executable, *start, "--model=VQRec", "--dataset=none"]
+        command[1] = str(ROOT / command[1]) if command[1].endswith(".py") else command[1]
+        done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT), "PATH": ""})
+        assert done.returncode == 2 and done.stderr.startswith("error: dataset/none"), done.stderr

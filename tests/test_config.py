@@ -1,0 +1,113 @@
+import re
+
+import pytest
+import yaml
+from conftest import small_config
+
+from recbole_vqrec.config import Config, known_options, own_defaults, props_folder, stage_options
+from recbole_vqrec.errors import VQRecError
+
+
+def test_values_win_in_the_order_recbole_ours_files_dict(tiny, tmp_path):
+    (tmp_path / "a.yaml").write_text("learning_rate: 5e-4\nn_layers: 3\nepochs: 7\n")
+    (tmp_path / "b.yaml").write_text("n_layers: 4\n")
+    config = Config("VQRec", "tiny", ["a.yaml", "b.yaml"], {"epochs": 9})
+    assert config["topk"] == [10, 50]  # ours; RecBole's is [10]
+    assert config["hidden_size"] == 300  # props/model/VQRec.yaml
+    assert config["weight_decay"] == 0.0  # RecBole's
+    assert (config["learning_rate"], config["n_layers"], config["epochs"]) == (5e-4, 4, 9)
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("12-3", "12-3"), ("1e-3", 1e-3), ("[64, 32]", [64, 32]), ("True", True), ("false", False), ("None", None),
+     ("__import__('os')", "__import__('os')"), ("{'a': 1}", {"a": 1}), ("opq", "opq")],
+)  # fmt: skip
+def test_text_values_are_read_as_written(tiny, text, value):
+    assert small_config(item_codes=text)["item_codes"] == value
+
+
+@pytest.mark.parametrize("name, nearest_name", [("codebok", "codebooks"), ("learning_rte", "learning_rate")])
+def test_an_unknown_option_names_the_nearest(tiny, name, nearest_name):
+    with pytest.raises(VQRecError, match=f"unknown option '{name}', did you mean '{nearest_name}'"):
+        small_config(**{name: 1})
+
+
+def test_an_unknown_model_names_the_nearest(tiny):
+    with pytest.raises(VQRecError, match="unknown model 'SASRek', did you mean 'SASRec'"):
+        small_config("SASRek")
+
+
+@pytest.mark.parametrize("missing", ["model", "dataset"])
+def test_model_and_dataset_have_to_be_given(missing):
+    given = {"model": "VQRec", "dataset": "tiny", missing: None}
+    with pytest.raises(VQRecError, match=f"no {missing} given"):
+        Config(**given)
+
+
+@pytest.mark.parametrize(
+    "content, message", [(None, "config file not found"), ("a: [1", "not valid yaml"), ("- a\n- b", "expected lines of")]
+)
+def test_config_files_that_cannot_be_read(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(VQRecError, match=f"x.yaml: {message}"):
+        Config("VQRec", "tiny", ["x.yaml"])
+
+
+def test_a_test_runners_arguments_are_left_alone(tiny, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["pytest", "--learning_rate=7", "-q"])
+    assert small_config()["learning_rate"] == 0.001
+
+
+def test_negatives_are_sampled_only_where_the_loss_needs_them(tiny):
+    assert small_config("SASRec")["train_neg_sample_args"]["distribution"] == "none"
+    assert small_config("SASRec", loss_type="BPR")["train_neg_sample_args"]["distribution"] == "uniform"
+    assert small_config("FPMC")["train_neg_sample_args"]["distribution"] == "uniform"
+
+
+def test_ml_100k_is_ours_where_it_was_made_and_recboles_otherwise(tmp_path):
+    assert "dataset_example" in Config("SASRec", "ml-100k")["data_path"]
+    (tmp_path / "dataset" / "ml-100k").mkdir(parents=True)
+    (tmp_path / "dataset" / "ml-100k" / "ml-100k.inter").write_text("")
+    assert Config("SASRec", "ml-100k")["data_path"] == "dataset/ml-100k"
+
+
+def test_defaults_are_not_shared_between_configs(tiny):
+    small_config()["eval_args"]["split"] = "changed"
+    assert own_defaults("VQRec")["eval_args"]["split"] == {"LS": "valid_and_test"}
+
+
+def test_stage_options_read_files_and_values(tmp_path):
+    (tmp_path / "x.yaml").write_text("codebooks: 8\n")
+    options = stage_options(["x.yaml"], {"plm": "some/model", "pooling": None, "text_columns": "title, brand"})
+    assert (options["codebooks"], options["plm"], options["pooling"]) == (8, "some/model", "cls")
+    assert options["text_columns"] == ["title", "brand"]
+    with pytest.raises(VQRecError, match="did you mean 'codebooks'"):
+        stage_options(None, {"codebook": 8})
+
+
+def test_every_option_lives_once_and_has_a_comment():
+    """Options of ours appear in one props file, with a typed comment; files that only set values are left out."""
+    homes = {}
+    for file in props_folder().rglob("*.yaml"):
+        if file.name in ("demo.yaml", "prefix_rows.yaml"):
+            continue
+        for line in file.read_text().splitlines():
+            if re.match(r"\w+:", line):
+                assert re.search(r"# \((int|float|str|bool|list|dict)\) \S", line), f"{file.name}: {line}"
+                homes.setdefault(line.split(":")[0], set()).add(file.relative_to(props_folder()).parts[0])
+    assert all(len(files) == 1 for files in homes.values()), homes
+
+
+def test_every_option_the_package_reads_is_known():
+    package = props_folder().parent / "recbole_vqrec"
+    read = set()
+    for file in (package if package.is_dir() else props_folder().parent).rglob("*.py"):
+        read |= set(re.findall(r"(?:config|options)\[\"(\w+)\"\]", file.read_text()))
+    assert read <= set(known_options()) | {"device", "MODEL_TYPE", "eval_type", "valid_metric_bigger", "single_spec", "local_rank"}
+
+
+def test_props_are_valid_yaml_mappings():
+    for file in props_folder().rglob("*.yaml"):
+        assert isinstance(yaml.safe_load(file.read_text()), dict), file

@@ -1,0 +1,37 @@
+"""A model that learns: Markov sequences, well above chance with real codes, at chance when targets are shuffled."""
+
+import numpy as np
+import pytest
+from conftest import SMALL, write_codes, write_inter
+
+from recbole_vqrec import quick_start
+
+ITEMS, USERS = 60, 400
+
+
+def markov(random_targets):
+    """Each item is followed by one of two fixed items; or by any item at all."""
+    draw = np.random.default_rng(0)
+    followers = draw.integers(0, ITEMS, size=(ITEMS, 2))
+    sequences = {}
+    for user in range(USERS):
+        items = [int(draw.integers(ITEMS))]
+        while len(items) < 8:
+            items.append(int(draw.integers(ITEMS) if random_targets else draw.choice(followers[items[-1]])))
+        sequences[f"u{user}"] = [f"i{item}" for item in items]
+    return sequences
+
+
+@pytest.mark.parametrize("name", ["VQRec", "SASRec"])
+@pytest.mark.parametrize("random_targets", [False, True])
+def test_learning(tmp_path, name, random_targets):
+    folder = tmp_path / "dataset" / "markov"
+    write_inter(folder, "markov", markov(random_targets))
+    write_codes(folder, "markov", [f"i{item}" for item in range(ITEMS)])
+    options = {**SMALL, "hidden_size": 32, "inner_size": 64, "learning_rate": 0.005, "epochs": 25, "train_batch_size": 200}
+    recall = quick_start.run(name, "markov", None, options)["test_result"]["recall@5"]
+    chance = 5 / ITEMS
+    if random_targets:
+        assert recall < 2 * chance
+    else:
+        assert recall > 0.6

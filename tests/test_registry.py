@@ -1,0 +1,87 @@
+"""After register(), stock RecBole finds our models by name: its four entry points are run for real."""
+
+import sys
+
+import pytest
+import torch
+from conftest import SMALL, small_config
+
+import recbole_vqrec
+from recbole_vqrec import registry
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.vqrec import VQRec
+
+STOCK = {
+    **SMALL, "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "metrics": ["NDCG", "Hit"],
+    "valid_metric": "NDCG@10", "state": "ERROR", "reproducibility": True,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["script"])  # stock RecBole reads the command line
+    recbole_vqrec.register()
+
+
+def test_run_recbole(tiny):
+    from recbole.quick_start import run_recbole
+
+    result = run_recbole(model="VQRec", dataset="tiny", config_dict=dict(STOCK))
+    assert 0 <= result["test_result"]["ndcg@10"] <= 1
+
+
+def test_objective_function_and_hyper_tuning(tiny):
+    pytest.importorskip("hyperopt")
+    from recbole.quick_start import objective_function
+    from recbole.trainer import HyperTuning
+
+    tuning = HyperTuning(
+        lambda config_dict=None, config_file_list=None: objective_function(
+            {**STOCK, "model": "VQRec", "dataset": "tiny", **config_dict}, config_file_list
+        ),
+        params_dict={"choice": {"learning_rate": [0.01, 0.001]}},
+        algo="exhaustive",
+    )
+    tuning.run()
+    assert tuning.best_params["learning_rate"] in (0.01, 0.001) and len(tuning.params2result) == 2
+
+
+def test_full_sort_topk_and_load_data_and_model(tiny):
+    from recbole.utils.case_study import full_sort_topk
+
+    trained = recbole_vqrec.run("VQRec", "tiny", None, dict(SMALL))
+    config, model, dataset, train_data, valid_data, test_data = recbole_vqrec.load_data_and_model(trained["run"])
+    assert config["model"] == "VQRec" and isinstance(model, VQRec) and len(train_data.dataset) > len(valid_data.dataset)
+    user = dataset.token2id("user_id", ["u3", "u5"])
+    scores, items = full_sort_topk(user, model, test_data, k=3, device=config["device"])
+    assert scores.shape == items.shape == (2, 3) and (items > 0).all()
+    assert len(dataset.id2token("item_id", items)[0]) == 3
+
+
+def test_stock_lookups_give_our_classes(tiny):
+    from recbole.data import create_dataset
+    from recbole.utils import get_model, get_trainer
+
+    config = recbole_vqrec.Config("VQRec", "tiny", None, dict(SMALL))
+    assert get_model("VQRec") is VQRec
+    assert get_trainer(config["MODEL_TYPE"], "VQRec").__name__ == "SequenceTrainer"
+    assert create_dataset(config).item_codes.shape == (13, 4)
+
+
+def test_stock_loaders_of_prefix_rows_train_the_model(tiny):
+    from recbole.data import create_dataset, data_preparation
+
+    config = small_config(training_batches="stock_rows")
+    train_data, _, _ = data_preparation(config, create_dataset(config))
+    model = VQRec(config, train_data.dataset)
+    for rows in train_data:
+        model.calculate_loss(rows).backward()
+    assert torch.isfinite(model.items.code_embedding.weight.grad).all()
+
+
+def test_names_of_all_models():
+    names = registry.model_names()
+    assert {"VQRec", "SASRec", "BERT4Rec", "GRU4Rec", "NARM", "Caser"} <= set(names)
+    assert "Config" not in names
+    with pytest.raises(VQRecError, match="unknown model 'BPR'"):  # not a sequential model
+        registry.entry("BPR")

@@ -1,0 +1,51 @@
+import pytest
+import torch
+from conftest import SMALL, small_config
+from recbole.data import data_preparation
+
+from recbole_vqrec import quick_start
+from recbole_vqrec.data.dataset import create_dataset
+from recbole_vqrec.trainer.sequence_trainer import create_trainer
+
+
+def prepared(**options):
+    config = small_config(**options)
+    loaders = data_preparation(config, create_dataset(config))
+    torch.manual_seed(3)
+    model = config.model_class(config, loaders[0].dataset)
+    return create_trainer(config, model), loaders
+
+
+def test_the_best_epoch_is_saved_and_tested(tiny):
+    trainer, (train, valid, test) = prepared(epochs=4, learning_rate=0.05)
+    seen = []
+    trainer.fit(train, valid, callback_fn=lambda epoch, score: seen.append(score))
+    trainer.evaluate(test)
+    assert trainer.evaluate(valid, load_best_model=False)["ndcg@10"] == max(seen)
+
+
+def test_training_continues_from_a_checkpoint(tiny):
+    trainer, (train, valid, _) = prepared(epochs=2, shuffle=False)
+    trainer.fit(train)  # no validation: the last epoch is kept
+    resumed, (train, valid, _) = prepared(epochs=4, shuffle=False)
+    resumed.resume_checkpoint(trainer.run_folder)
+    assert resumed.start_epoch == 2
+    resumed.fit(train)
+    straight, (train, valid, _) = prepared(epochs=4, shuffle=False)
+    straight.fit(train)
+    for name, value in straight.model.state_dict().items():
+        assert torch.allclose(value, resumed.model.state_dict()[name], atol=1e-6), name
+
+
+def test_two_runs_with_one_seed_are_equal(tiny):
+    options = {**SMALL, "hidden_dropout_prob": 0.5, "attn_dropout_prob": 0.5, "epochs": 2}
+    first, second = (quick_start.run("VQRec", "tiny", None, dict(options)) for _ in range(2))
+    assert first["test_result"] == second["test_result"] and first["run"] != second["run"]
+
+
+@pytest.mark.parametrize("name", ["SASRec", "BERT4Rec", "GRU4Rec", "NARM", "FPMC", "Caser"])
+def test_recbole_models_run_through_the_same_entry_point(tiny, name):
+    options = {**SMALL, "embedding_size": 16, "reg_weight": [1e-4, 1e-4] if name != "Caser" else 1e-4, "mask_ratio": 0.5}
+    result = quick_start.run(name, "tiny", None, {**options, "nh": 2, "nv": 2} if name == "Caser" else options)
+    assert set(result["test_result"]) == {"recall@5", "recall@10", "ndcg@5", "ndcg@10"}
+    assert result["peak_memory"] > 2**20 and result["seconds"] > 0
