@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from isal import igzip
+from isal import igzip, isal_zlib
 from tqdm import tqdm
 
 from recbole_vqrec.errors import VQRecError, examples
@@ -19,7 +19,7 @@ BLOCK_SIZE = 1 << 25  # bytes of text read at once, 32 MB
 LONGEST_LINE = 1 << 27
 UTF8_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError)
+DAMAGE = (EOFError, zlib.error, isal_zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError)
 
 
 @contextlib.contextmanager
