@@ -62,8 +62,9 @@ def make_dataset(folder, dataset, source, options, inputs, read, force=False, sa
     record = None if force else up_to_date(folder, dataset, made_by, say)
     if record:
         return record, False
-    # the temporary files come first: a folder that cannot be written shows before the work, not after it
     with contextlib.ExitStack() as files:
+        files.callback(_remove_if_empty, folder)
+        # the temporary files come first: a folder that cannot be written shows before the work, not after it
         inter, item = (files.enter_context(artifacts.replace_when_done(path)) for path in paths)
         raw = read()
         interactions, dropped = refine(raw, options)
@@ -73,6 +74,11 @@ def make_dataset(folder, dataset, source, options, inputs, read, force=False, sa
     record = write_record(folder, dataset, made_by, statistics(interactions, items), {**raw.notes, **dropped})
     say_summary(folder, dataset, record, time.monotonic() - started, say)
     return record, True
+
+
+def _remove_if_empty(folder):
+    with contextlib.suppress(OSError):
+        Path(folder).rmdir()
 
 
 def item_types(items, tokens=()):
