@@ -26,7 +26,7 @@ setup(
         "transformers>=4.40",
         "pandas>=1.5,<3",
         "polars>=1.32",
-        "orjson>=3.9",
+        "msgspec>=0.18",
         "isal>=1.5",
         "python-calamine>=0.2",
         "numpy>=1.23",

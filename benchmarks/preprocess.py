@@ -72,7 +72,7 @@ def _rest_of_metadata(random):
 
 
 def measure(arguments):
-    """Run a console command in a process of its own; return (seconds, peak memory in bytes).
+    """Run a console command in a process of its own; return (seconds, processor seconds, peak memory in bytes).
 
     Args:
         arguments (list of str): of `recbole-vqrec`.
@@ -82,7 +82,7 @@ def measure(arguments):
     _, status, usage = os.wait4(child, 0)
     if status:
         raise SystemExit("the command failed")
-    return time.monotonic() - started, usage.ru_maxrss * 1024
+    return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 @click.command()
@@ -96,8 +96,11 @@ def main(ratings, folder):
             csv, metadata = synthetic_amazon(work, count)
             size = (csv.stat().st_size + metadata.stat().st_size) / 2**20
             options = ["--ratings", str(csv), "--metadata", str(metadata), "--name", "B", "--out", str(work / "out")]
-            seconds, memory = measure(["preprocess", "amazon", *options])
-            click.echo(f"{count:,} ratings, {size:,.0f} MB on disk: {seconds:.1f} s, peak {memory / 2**30:.2f} GB")
+            seconds, work_seconds, memory = measure(["preprocess", "amazon", *options])
+            click.echo(
+                f"{count:,} ratings, {size:,.0f} MB on disk: {seconds:.1f} s, {work_seconds:.1f} s of processor time, "
+                f"peak {memory / 2**30:.2f} GB"
+            )
 
 
 if __name__ == "__main__":

@@ -112,19 +112,17 @@ def _ratings(path, release, bad, reading):
 
 
 def _reviews(path, release, bad, reading):
-    user_key, item_key = release.reviews["user_id"], release.reviews["item_id"]
-    rating_key, time_key = release.reviews["rating"], release.reviews["timestamp"]
+    keys = [release.reviews[name] for name in ("user_id", "item_id", "rating", "timestamp")]
     schema = {"user_id": pl.String, "item_id": pl.String, "rating": pl.Float64, "timestamp": pl.Float64}
-    for block in read_json_lines(path, bad, **reading):
+    for block in read_json_lines(path, keys, bad, **reading):
         rows = []
-        for line, review in block:
-            ids = review.get(user_key), review.get(item_key)
-            numbers = _number(review.get(rating_key)), _number(review.get(time_key))
-            fault = _id_fault(ids[0], user_key) or _id_fault(ids[1], item_key)
-            if fault or None in numbers:
-                bad.add(line, fault or f"{rating_key} or {time_key} is not a number")
+        for line, (user, item, rating, time) in block:
+            fault = _id_fault(user, keys[0]) or _id_fault(item, keys[1])
+            rating, time = _number(rating), _number(time)
+            if fault or rating is None or time is None:
+                bad.add(line, fault or f"{keys[2]} or {keys[3]} is not a number")
             else:
-                rows.append((*map(str.strip, ids), *numbers))
+                rows.append((user.strip(), item.strip(), rating, time))
         yield pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -145,20 +143,20 @@ def _id_fault(value, key):
 def _read_metadata(path, release, text_columns, bad, say, reading):
     """Return (item_id and raw text columns, counts)."""
     found, twice = {}, 0
-    keys = [release.texts[name] for name in text_columns]
-    for block in read_json_lines(path, bad, **reading):
-        for line, item in block:
-            item_id = item.get(release.item_key)
+    keys = [release.item_key, *(release.texts[name] for name in text_columns)]
+    for block in read_json_lines(path, keys, bad, **reading):
+        for line, (item_id, *texts) in block:
             if fault := _id_fault(item_id, release.item_key):
                 bad.add(line, fault)
             elif (item_id := item_id.strip()) in found:
                 twice += 1
             else:
-                found[item_id] = [as_text(item.get(key)) for key in keys]
+                found[item_id] = [as_text(text) for text in texts]
     bad.report(say)
     texts = zip(*found.values(), strict=True) if found else [[] for _ in text_columns]
     columns = {name: list(values) for name, values in zip(text_columns, texts, strict=True)}
-    items = pl.DataFrame({"item_id": list(found), **columns}, schema={name: pl.String for name in ["item_id", *text_columns]})
+    schema = dict.fromkeys(["item_id", *text_columns], pl.String)
+    items = pl.DataFrame({"item_id": list(found), **columns}, schema=schema)
     return items, {"bad_lines_of_metadata": bad.count, "repeated_metadata_lines": twice}
 
 

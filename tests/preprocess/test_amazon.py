@@ -204,12 +204,13 @@ def test_bad_ratings_line(command, amazon_files, tmp_path, line, said):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"asin": "B1", ', "line 6: not JSON"),
-        (b"[1]", "line 6: expected a JSON object"),
+        (b'{"asin": "B1", ', "line 6: no JSON object"),
+        (b"[1]", "line 6: no JSON object (Expected `object`, got `array`)"),
         (b'{"title": "x"}', "line 6: has no asin"),
         (b'{"asin": 5}', "line 6: has no asin"),
+        (b'{"x": ' + b"[" * 100_000, "line 6: no JSON object (maximum recursion depth"),
         (b'{"asin": "NA"}', "line 6: asin is 'NA'"),
-        (b'{"asin": "B\xff"}', "line 6: not JSON"),
+        (b'{"asin": "B\xff"}', "line 6: no JSON object"),
     ],
 )
 def test_bad_metadata_line(command, amazon_files, tmp_path, line, said):
