@@ -20,7 +20,7 @@ from isal import igzip
 
 ITEMS_A_RATING = 0.05
 USERS_A_RATING = 0.15
-WORDS = "steel kit professional blue &amp; <b>new</b> pack of large cable for home garden set 12&quot; wireless mini".split()
+WORDS = "steel kit blue &amp; <b>new</b> pack of large cable for home garden set 12&quot; wireless mini".split()
 
 
 def synthetic_amazon(folder, ratings, seed=0):
@@ -52,7 +52,8 @@ def synthetic_amazon(folder, ratings, seed=0):
     with igzip.open(metadata, "wb", compresslevel=1) as file:
         for number, item_id in enumerate(item_ids):
             title = " ".join(random.choice(WORDS, 12)) if number % 50 else '<span class="a-size-medium"'
-            head = {"category": ["Industrial & Scientific", WORDS[number % 15]], "title": title, "brand": WORDS[number % 7]}
+            category = ["Industrial & Scientific", WORDS[number % 15]]
+            head = {"category": category, "title": title, "brand": WORDS[number % 7]}
             line = json.dumps(head)[:-1] + f', "asin": "{item_id}", ' + tails[number % 500] + "\n"
             file.write(line.encode() * (1 + (number % 100 == 0)))
     return csv, metadata

@@ -63,7 +63,12 @@ RELEASES = {
         1000,
     ),
 }
-COLUMNS_OF_HEADER = {"asin": "item_id", "parent_asin": "item_id", "reviewerID": "user_id", "unixReviewTime": "timestamp"}
+COLUMNS_OF_HEADER = {
+    "asin": "item_id",
+    "parent_asin": "item_id",
+    "reviewerID": "user_id",
+    "unixReviewTime": "timestamp",
+}
 
 
 def read_amazon(ratings, metadata, version, text_columns, say=print, **reading):
@@ -105,7 +110,8 @@ def _ratings(path, release, bad, reading):
         columns = release.ratings
     missing = [name for name in release.ratings if name not in columns]
     if missing or len(set(columns)) < len(columns):
-        raise VQRecError(f"{path} line 1: columns {', '.join(columns)}, expected {', '.join(release.ratings)}, each once")
+        expected = ", ".join(release.ratings)
+        raise VQRecError(f"{path} line 1: columns {', '.join(columns)}, expected {expected}, each once")
     yield from read_delimited(
         path, ",", columns, ["user_id", "item_id"], ["rating", "timestamp"], bad, header=header, **reading
     )

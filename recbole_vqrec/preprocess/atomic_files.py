@@ -12,6 +12,7 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, examples
 
 SEPARATOR = "\t"
+ROWS_AT_ONCE = 1 << 20  # bounds the memory of writing
 CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 NA_WORDS = (
     "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
@@ -41,22 +42,33 @@ def write_rows(temporary, table, types, path):
     """Write as `write_table` does, to a temporary file of the caller; `path` is named in messages."""
     if isinstance(table, pd.DataFrame):
         table = pl.DataFrame({name: _series(table[name]) for name in types})
-    table = table.select(_field(name, types[name], table.schema[name]) for name in types)
+    fields = [_field(name, types[name], table.schema[name]) for name in types]
+    header = {name: f"{name}:{types[name]}" for name in types}
+    try:
+        with open(temporary, "wb") as file:
+            for start in range(0, max(table.height, 1), ROWS_AT_ONCE):
+                rows = table.slice(start, ROWS_AT_ONCE).select(fields)
+                _refuse_missing_tokens(rows, types, path, first_line=start + 2)
+                rows = rows.rename(header)
+                rows.write_csv(file, separator=SEPARATOR, include_header=start == 0, quote_style="necessary")
+    except OSError as error:  # polars gives no strerror, which `replace_when_done` shows
+        raise OSError(error.errno or 0, str(error)) from error
+
+
+def _refuse_missing_tokens(rows, types, path, first_line):
     for name in types:
         if types[name] == "token":
-            missing = table[name].is_in(NA_WORDS)
+            missing = rows[name].is_in(NA_WORDS).fill_null(False)
             if missing.any():
                 raise VQRecError(
-                    f"{path} line {missing.arg_true()[0] + 2}: {name} is '{table[name].filter(missing)[0]}', which "
-                    "RecBole reads as missing; rename it"
+                    f"{path} line {missing.arg_true()[0] + first_line}: {name} is '{rows[name].filter(missing)[0]}', "
+                    "which RecBole reads as missing; rename it"
                 )
-    table = table.rename({name: f"{name}:{types[name]}" for name in types})
-    table.write_csv(temporary, separator=SEPARATOR, line_terminator="\n", quote_style="necessary")
 
 
 def _series(column):
     """Return a pandas column as polars column without the detour over pyarrow."""
-    return column.to_numpy() if pd.api.types.is_numeric_dtype(column) else column.astype(str).tolist()
+    return column.to_numpy() if pd.api.types.is_numeric_dtype(column) else column.fillna("").astype(str).tolist()
 
 
 def _field(name, kind, dtype):

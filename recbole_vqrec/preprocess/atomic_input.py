@@ -36,7 +36,8 @@ def read_atomic(inter, item, text_columns=None, say=print, **reading):
     chosen = text_columns or [name for name in texts if types[name] == "token_seq"] or texts
     for name in chosen:
         if name not in texts:
-            raise VQRecError(f"{item} line 1: no text column '{name}'{nearest(name, texts)}; there are {', '.join(texts)}")
+            known = ", ".join(texts)
+            raise VQRecError(f"{item} line 1: no text column '{name}'{nearest(name, texts)}; there are {known}")
     bad_items = BadLines(item)
     tables = list(read_delimited(item, "\t", list(types), ["item_id"], [], bad_items, header=True, **reading))
     bad_items.report(say)

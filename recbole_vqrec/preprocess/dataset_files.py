@@ -90,7 +90,7 @@ def refine(raw, options):
     """Return the interactions that stay, in final order, and how many were dropped why."""
     known = raw.interactions.item_ids.is_in(raw.items["item_id"].implode()).to_numpy()
     kept = raw.interactions.take(known[raw.interactions.items])
-    dropped = {"interactions": len(raw.interactions), "without_metadata": len(raw.interactions) - len(kept)}
+    dropped = {"interactions_read": len(raw.interactions), "without_metadata": len(raw.interactions) - len(kept)}
     if len(raw.interactions) and not len(kept):
         raise VQRecError(
             f"none of the {len(known):,} items of the interactions is described (interactions: "

@@ -101,14 +101,27 @@ def in_id_order(names):
     """
     numeric = bool(names.str.contains(r"^[0-9]+$").all())
     length = names.str.len_bytes() if numeric else pl.repeat(0, len(names), dtype=pl.UInt32, eager=True)
-    return pl.DataFrame({"length": length, "name": names}).select(pl.arg_sort_by("length", "name")).to_series().to_numpy()
+    table = pl.DataFrame({"length": length, "name": names})
+    return table.select(pl.arg_sort_by("length", "name")).to_series().to_numpy()
 
 
 def without_duplicates(interactions):
     """Return the interactions without the repetitions of a row (same user, item, rating and time); the first stays."""
-    columns = {"u": interactions.users, "i": interactions.items, "r": interactions.ratings, "t": interactions.timestamps}
-    first = pl.DataFrame(columns).with_row_index("row").unique(["u", "i", "r", "t"], keep="first", maintain_order=True)
-    return interactions if first.height == len(interactions) else interactions.take(first["row"].to_numpy())
+    pairs = interactions.users.astype(np.uint64) * len(interactions.item_ids) + interactions.items
+    ordered = np.sort(pairs)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(repeated):
+        return interactions
+    # few users rate an item twice: only their rows are compared in full
+    position = np.minimum(np.searchsorted(repeated, pairs), len(repeated) - 1)
+    rows = np.flatnonzero(repeated[position] == pairs)
+    names = ("users", "items", "ratings", "timestamps")
+    table = pl.DataFrame({name: getattr(interactions, name)[rows] for name in names}).with_columns(row=rows)
+    first = table.unique(names, keep="first", maintain_order=True)["row"].to_numpy()
+    keep = np.ones(len(interactions), dtype=bool)
+    keep[rows] = False
+    keep[first] = True
+    return interactions.take(keep)
 
 
 def k_core(interactions, user_k, item_k):

@@ -49,7 +49,8 @@ def read_record(folder, dataset):
         record = json.loads(record_file(folder, dataset).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.get("kind") == KIND and record.get("format") == FORMAT else None
+    known = isinstance(record, dict) and (record.get("kind"), record.get("format")) == (KIND, FORMAT)
+    return record if known else None
 
 
 def up_to_date(folder, dataset, made_by, say):
@@ -98,9 +99,9 @@ def say_summary(folder, dataset, record, seconds, say):
         f"  average length {made['average_length']:.2f}, average text length {made['average_text_length']:.2f} "
         f"characters, sparsity {made['sparsity']:.4%}"
     )
-    left_out = [f"{count:,} {name.replace('_', ' ')}" for name, count in record["counts"].items() if count]
-    if left_out:
-        say(f"  counts: {', '.join(left_out)}")
+    counts = [f"{count:,} {name.replace('_', ' ')}" for name, count in record["counts"].items() if count]
+    if counts:
+        say(f"  {', '.join(counts)}")
     if made["items_without_text"]:
         say(f"  {made['items_without_text']:,} items have no text; theirs is '.'")
     paths = [*atomic_files_of(folder, dataset), record_file(folder, dataset)]

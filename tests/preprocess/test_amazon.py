@@ -61,7 +61,7 @@ def test_2018_literal_result(command, amazon_files, tmp_path):
         "bad_lines_of_metadata": 0,
         "repeated_metadata_lines": 1,
         "bad_lines_of_ratings": 0,
-        "interactions": 9,
+        "interactions_read": 9,
         "without_metadata": 1,
         "duplicates": 1,
         "below_k_core": 1,
@@ -106,7 +106,8 @@ def test_2023_times_are_milliseconds(command, tmp_path, json_lines):
     ratings, metadata = tmp_path / "C.x", tmp_path / "m.jsonl"
     if json_lines:
         keys = ("user_id", "parent_asin", "rating", "timestamp")
-        ratings.write_text("".join(json.dumps({**dict(zip(keys, row, strict=True)), "asin": "other"}) + "\n" for row in rows))
+        reviews = [{**dict(zip(keys, row, strict=True)), "asin": "other"} for row in rows]
+        ratings.write_text("".join(json.dumps(review) + "\n" for review in reviews))
     else:
         lines = "".join(",".join(map(str, row)) + "\n" for row in rows)
         ratings.write_text("user_id,parent_asin,rating,timestamp\n" + lines)

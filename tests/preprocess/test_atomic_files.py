@@ -48,11 +48,33 @@ def test_any_text_survives(tmp_path, texts, with_polars):
             assert after.split() == visible or after == f"{' '.join(visible)}."
 
 
+def test_full_disk_is_named(tmp_path, monkeypatch):
+    def full_disk(*_, **__):
+        raise OSError("No space left on device (os error 28)")  # as polars raises it
+
+    monkeypatch.setattr(pl.DataFrame, "write_csv", full_disk)
+    table = pd.DataFrame({"item_id": ["B1"], "title": [""], "brand": [""]})
+    with pytest.raises(VQRecError, match="x.item: writing failed .No space left"):
+        write_table(tmp_path / "x.item", table, TYPES)
+
+
 def test_token_that_reads_as_missing_is_refused(tmp_path):
     table = pd.DataFrame({"item_id": ["B1", "null"], "title": ["", ""], "brand": ["", ""]})
     with pytest.raises(VQRecError, match="x.item line 3: item_id is 'null', which RecBole reads as missing"):
         write_table(tmp_path / "x.item", table, TYPES)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_written_in_pieces(tmp_path, monkeypatch):
+    table = pl.DataFrame({"item_id": ["B1", "B2", "null"], "title": ["", "x", "y"], "brand": ["", "", "z"]})
+    write_table(tmp_path / "whole", table[:2], TYPES)
+    monkeypatch.setattr("recbole_vqrec.preprocess.atomic_files.ROWS_AT_ONCE", 1)
+    write_table(tmp_path / "pieces", table[:2], TYPES)
+    assert (tmp_path / "pieces").read_bytes() == (tmp_path / "whole").read_bytes()
+    with pytest.raises(VQRecError, match="line 4"):
+        write_table(tmp_path / "bad", table, TYPES)
+    write_table(tmp_path / "empty", table[:0], TYPES)
+    assert (tmp_path / "empty").read_text() == "item_id:token\ttitle:token_seq\tbrand:token_seq\n"
 
 
 def test_open_quote_is_refused(tmp_path):

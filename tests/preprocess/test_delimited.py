@@ -6,7 +6,8 @@ from recbole_vqrec.preprocess.bad_lines import BadLines
 
 COLUMNS = ["user_id", "title", "timestamp"]
 FIELD = st.one_of(
-    st.sampled_from(["", " ", "NA", "null", "1", " 7 ", "1e3", "-.5", "+1.", "1_0", "inf", "nan", "0x1", "٣", "1e999"]),
+    st.sampled_from(["", " ", "NA", "null", "1", " 7 ", "1e3", "-.5", "+1.", "1_0", "inf", "nan", "0x1", "1e999"]),
+    st.sampled_from(["\u0663", "\uff11"]),  # digits that are not ASCII
     st.text(alphabet='a \t\r"\x1f\x00\x85\xa0é#', max_size=4),
 )
 

@@ -1,3 +1,4 @@
+import datetime
 import hashlib
 import lzma
 
@@ -26,7 +27,8 @@ ITEM = "item_id:token\ttitle:token_seq\n71053\twhite metal lantern.\n85123A\twhi
 
 
 def csv_text(rows=ROWS):
-    return "\n".join([HEADER, *(",".join(f'"{cell}"' if "," in str(cell) else str(cell) for cell in row) for row in rows)])
+    quoted = [[f'"{cell}"' if "," in str(cell) else str(cell) for cell in row] for row in rows]
+    return "\n".join([HEADER, *map(",".join, quoted)])
 
 
 def written(command, file, out, *more):
@@ -43,8 +45,6 @@ def test_csv(command, tmp_path, encoding):
 
 
 def test_xlsx(command, tmp_path):
-    import datetime
-
     book = openpyxl.Workbook()
     book.active.append(HEADER.split(","))
     for invoice, code, text, quantity, time, *rest in ROWS:

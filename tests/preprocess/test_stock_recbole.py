@@ -9,7 +9,8 @@ from recbole.utils import get_trainer, init_seed
 from recbole_vqrec import compat
 from recbole_vqrec.preprocess.atomic_files import write_table
 
-TITLES = ['12" bar', '"quoted" and more', "NA", "null", "tab\tand\nbreak", "1984", "", "#1", "naïve “quotes” 漢字", "a  b "]
+TITLES = ['12" bar', '"quoted" and more', "NA", "null", "tab\tand\nbreak", "1984", "", "#1", "a  b "]
+TITLES.append("na\u00efve \u201cquotes\u201d \u6f22\u5b57")
 INTER = {"user_id": "token", "item_id": "token", "timestamp": "float"}
 
 
