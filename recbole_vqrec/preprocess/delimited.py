@@ -43,8 +43,7 @@ def read_delimited(path, separator, columns, ids, numbers, bad, header=False, en
         table = _at_once(block, line, separator, columns, ids, numbers)
         if table is None:
             table = _line_by_line(block, line, separator, columns, ids, numbers, bad)
-        if table.height:
-            yield table
+        yield table
 
 
 def _at_once(block, line, separator, columns, ids, numbers):

@@ -24,7 +24,8 @@ COLUMNS = {
     "quantity": "rating",
 }
 NEEDED = ("user_id", "item_id", "title", "time", "rating")
-TIME_FORMATS = ("%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M:%S", "%m/%d/%y %H:%M", "%d/%m/%Y %H:%M")
+# two-digit years first: %Y would read them as years of the first century
+TIME_FORMATS = ("%m/%d/%y %H:%M", "%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M:%S")
 
 
 def read_online_retail(path, say=print, **reading):
@@ -109,5 +110,6 @@ def _with_times(table, bad):
     )
     wrong = pl.col("timestamp").is_null() | pl.col("rating").is_null()
     for row in table.filter(wrong).iter_rows(named=True):
-        bad.add(row["line"], f"time {row['time']!r} or quantity is not one")
+        fault = f"time {row['time']!r} is no m/d/Y H:M" if row["timestamp"] is None else "quantity is not a number"
+        bad.add(row["line"], fault)
     return table.filter(~wrong)

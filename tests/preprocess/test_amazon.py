@@ -6,8 +6,6 @@ import lzma
 import zipfile
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess.amazon import read_amazon
@@ -289,26 +287,6 @@ def test_categories(command, amazon_files, tmp_path):
     result = command("preprocess", "amazon", *options)
     assert "Scientific: 2 users, 3 items, 6 interactions" in result.stdout
     rejected(command("preprocess", "amazon", "--name", "X"), "give --ratings, --metadata and --name")
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    ratings=st.lists(st.one_of(st.just(b"B1,U1,5,1"), st.just(b'"B2",U1,5,1'), st.binary(max_size=12)), max_size=6),
-    metadata=st.lists(
-        st.one_of(st.just(b'{"asin": "B1"}'), st.just(b'{"asin": "B2", "title": [["x"]]}'), st.binary(max_size=12)),
-        max_size=6,
-    ),
-)
-def test_any_bytes_are_read_or_refused(tmp_path, ratings, metadata):
-    files = tmp_path / "any.csv", tmp_path / "any.json"
-    for file, lines in zip(files, (ratings, metadata), strict=True):
-        file.write_bytes(b"\n".join(lines))
-    try:
-        raw = read_amazon(*files, "2018", ["title"], say=lambda line: None, progress=False)
-    except VQRecError as error:
-        assert "\n" not in str(error)
-    else:
-        assert raw.items["item_id"].is_unique().all()
 
 
 def test_real_magazine_subscriptions(command, shared_data, tmp_path):

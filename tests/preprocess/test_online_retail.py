@@ -44,6 +44,13 @@ def test_csv(command, tmp_path, encoding):
     assert written(command, tmp_path / "data.csv.xz", tmp_path / "out") == (INTER, ITEM)
 
 
+@pytest.mark.parametrize("layout", ["%m/%d/%y %H:%M", "%Y-%m-%d %H:%M:%S"])
+def test_other_layouts_of_time(command, tmp_path, layout):
+    rows = [[*row[:4], datetime.datetime.strptime(row[4], "%m/%d/%Y %H:%M").strftime(layout), *row[5:]] for row in ROWS]
+    (tmp_path / "data.csv").write_text(csv_text(rows), encoding="utf-8")
+    assert written(command, tmp_path / "data.csv", tmp_path / "out") == (INTER, ITEM)
+
+
 def test_xlsx(command, tmp_path):
     book = openpyxl.Workbook()
     book.active.append(HEADER.split(","))
@@ -65,7 +72,10 @@ def refusal(command, tmp_path, content):
 def test_bad_input(command, tmp_path):
     assert "expected one column stockcode" in refusal(command, tmp_path, "InvoiceNo,Description\n1,x\n")
     bad_time = csv_text([(*ROWS[0][:4], "yesterday", *ROWS[0][5:])])
-    assert "line 2: time 'yesterday'" in refusal(command, tmp_path, bad_time)
+    assert "line 2: time 'yesterday' is no m/d/Y H:M" in refusal(command, tmp_path, bad_time)
+    european = csv_text([(*ROWS[0][:4], "13/12/2010 8:26", *ROWS[0][5:])])
+    assert "line 2: time '13/12/2010 8:26'" in refusal(command, tmp_path, european)
+    assert "line 2: quantity is not a number" in refusal(command, tmp_path, csv_text([(*ROWS[0][:3], "x", *ROWS[0][4:])]))
     assert "nothing is left of 3 interactions" in refusal(command, tmp_path, csv_text(ROWS[:4]))
     (tmp_path / "bad.xlsx").write_bytes(b"PK no workbook")
     result = command("preprocess", "online-retail", "--input", tmp_path / "bad.xlsx", "--out", tmp_path / "out")
