@@ -15,6 +15,7 @@ from recbole_vqrec.preprocess.raw_files import BLOCK_SIZE, blocks
 
 BLANKS = " \t\r"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+HOLDS_CONTROL = re.compile(CONTROL).search
 
 
 def read_delimited(path, separator, columns, ids, numbers, bad, header=False, encoding="utf-8", **reading):
@@ -130,4 +131,4 @@ def id_fault(text):
         return "is empty"
     if text in NA_WORDS:
         return f"is {text!r}, which RecBole reads as missing"
-    return "holds a control character" if re.search(CONTROL, text) else None
+    return "holds a control character" if HOLDS_CONTROL(text) else None

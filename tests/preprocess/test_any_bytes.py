@@ -29,7 +29,8 @@ def lines(separator, good):
 
 def read_or_refused(folder, read, inputs, clean=True):
     try:
-        make_dataset(folder / "D", "D", "any", {**OPTIONS, "clean": clean}, inputs, read, force=True, say=lambda line: None)
+        options = {**OPTIONS, "clean": clean}
+        make_dataset(folder / "D", "D", "any", options, inputs, read, force=True, say=lambda line: None)
     except VQRecError as error:
         assert "\n" not in str(error) and "\r" not in str(error)
         return

@@ -75,7 +75,8 @@ def test_bad_input(command, tmp_path):
     assert "line 2: time 'yesterday' is no m/d/Y H:M" in refusal(command, tmp_path, bad_time)
     european = csv_text([(*ROWS[0][:4], "13/12/2010 8:26", *ROWS[0][5:])])
     assert "line 2: time '13/12/2010 8:26'" in refusal(command, tmp_path, european)
-    assert "line 2: quantity is not a number" in refusal(command, tmp_path, csv_text([(*ROWS[0][:3], "x", *ROWS[0][4:])]))
+    many = csv_text([(*ROWS[0][:3], "many", *ROWS[0][4:])])
+    assert "line 2: quantity is not a number" in refusal(command, tmp_path, many)
     assert "nothing is left of 3 interactions" in refusal(command, tmp_path, csv_text(ROWS[:4]))
     (tmp_path / "bad.xlsx").write_bytes(b"PK no workbook")
     result = command("preprocess", "online-retail", "--input", tmp_path / "bad.xlsx", "--out", tmp_path / "out")
@@ -86,9 +87,6 @@ def test_real_table(command, shared_data, tmp_path):
     file = shared_data("online_retail/data-utf8.csv.xz")
     result = command("preprocess", "online-retail", "--input", file, "--out", tmp_path)
     assert "OR: 16,520 users, 3,469 items, 519,906 interactions" in result.stdout
-    # any change of rule or order shows here
-    digest = hashlib.sha256((tmp_path / "OR/OR.inter").read_bytes()).hexdigest()
-    plain = tmp_path / "plain.csv"
-    plain.write_bytes(lzma.decompress(file.read_bytes()))
-    command("preprocess", "online-retail", "--input", plain, "--out", tmp_path / "second")
-    assert hashlib.sha256((tmp_path / "second/OR/OR.inter").read_bytes()).hexdigest() == digest
+    # any change of a rule or of the order shows here
+    assert hashlib.sha256((tmp_path / "OR/OR.inter").read_bytes()).hexdigest().startswith("306ab79e3847a054")
+    assert hashlib.sha256((tmp_path / "OR/OR.item").read_bytes()).hexdigest().startswith("f01fb077306c2c74")
