@@ -82,15 +82,15 @@ def blocks(path, block_size=BLOCK_SIZE, encoding="utf-8", progress=True):
         while True:
             read = file.read(block_size)
             bar.update(raw.tell() - bar.n)
-            if line == 1 and not rest:
-                if read.startswith(UTF16_MARKS):
-                    raise VQRecError(f"{path}: encoded as UTF-16; convert it to UTF-8")
-                read = read.removeprefix(UTF8_MARK)
             block = rest + read
             cut = block.rfind(b"\n") + 1 if read else len(block)
             if len(block) - cut > LONGEST_LINE:
                 raise VQRecError(f"{path} line {line}: longer than {LONGEST_LINE:,} bytes; expected a text file")
             block, rest = block[:cut], block[cut:]
+            if block and line == 1:
+                if block.startswith(UTF16_MARKS):
+                    raise VQRecError(f"{path}: encoded as UTF-16; convert it to UTF-8")
+                block = block.removeprefix(UTF8_MARK)
             if block:
                 block = block if block.endswith(b"\n") else block + b"\n"
                 block = block if encoding == "utf-8" else block.decode(encoding).encode()

@@ -121,7 +121,7 @@ def test_2023_times_are_milliseconds(command, tmp_path, json_lines):
     assert item.splitlines()[1:] == ["B1\tA.\tc d.\tS.", "B2\t.\t\t"]
 
 
-def test_identical_bytes_whatever_compression_and_block_size(command, amazon_files, tmp_path, monkeypatch):
+def test_identical_bytes_whatever_compression_and_block_size(command, amazon_files, tmp_path):
     ratings, metadata = amazon_files
     plain = ratings.read_bytes()
     (tmp_path / "r.csv.gz").write_bytes(gzip.compress(plain[:40]) + gzip.compress(plain[40:]))
@@ -140,7 +140,8 @@ def test_identical_bytes_whatever_compression_and_block_size(command, amazon_fil
         assert sha256(tmp_path / file.name[2:]) == expected, file
     whole = read_amazon(ratings, metadata, "2018", ["title"], progress=False)
     for block_size in (1, 7, 64):
-        parts = read_amazon(ratings, metadata, "2018", ["title"], progress=False, block_size=block_size)
+        marked = tmp_path / "r.mark.csv"
+        parts = read_amazon(marked, metadata, "2018", ["title"], progress=False, block_size=block_size)
         assert parts.interactions.table().equals(whole.interactions.table())
         assert parts.items.equals(whole.items)
 
