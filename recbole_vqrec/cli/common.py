@@ -31,3 +31,36 @@ def dataset_options(command):
     command = click.option("--config-files", default=None, help="yaml files with options, blank-separated")(command)
     command = click.option("--data-path", default=None, help="folder of the data sets")(command)
     return click.option("--dataset", required=True, help="data set name, a folder below data-path")(command)
+
+
+def props_options(file, flags):
+    """Add the options of a props yaml to a command: defaults and help come from the file.
+
+    Args:
+        file (str): name below props/, "preprocess.yaml" for example.
+        flags (dict): option -> None, or what click.option takes beyond the default, `type` and `flag` for example.
+    """
+
+    def decorate(command):
+        for name, settings in reversed(flags.items()):
+            settings = dict(settings or {})
+            flag = settings.pop("flag", f"--{name.replace('_', '-')}")
+            value, comment = props_with_comments(file)[name]
+            command = click.option(flag, name, default=value, show_default=True, help=comment, **settings)(command)
+        return command
+
+    return decorate
+
+
+@functools.lru_cache(maxsize=None)
+def props_with_comments(file):
+    """Return name -> (default as text, comment) of a props yaml."""
+    from recbole_vqrec.config import props_folder
+
+    found = {}
+    for line in (props_folder() / file).read_text(encoding="utf-8").splitlines():
+        setting, _, comment = line.partition("#")
+        if ":" in setting:
+            name, _, value = setting.partition(":")
+            found[name.strip()] = (value.strip(), comment.strip())
+    return found

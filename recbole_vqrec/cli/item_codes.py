@@ -1,11 +1,10 @@
 """`recbole-vqrec embed` and `encode`: item text -> text embeddings -> item codes."""
 
-import functools
 from pathlib import Path
 
 import click
 
-from recbole_vqrec.cli.common import dataset_options, one_line_errors
+from recbole_vqrec.cli.common import dataset_options, one_line_errors, props_with_comments
 
 
 def item_code_options(*names):
@@ -14,25 +13,11 @@ def item_code_options(*names):
     def decorate(command):
         for name in reversed(names):
             flag = {"codes_per_codebook": "--codes"}.get(name, f"--{name.replace('_', '-')}")
-            value, comment = _item_code_props()[name]
+            value, comment = props_with_comments("item_codes.yaml")[name]
             click.option(flag, name, default=None, help=f"{comment}  [default: {value}]")(command)
         return command
 
     return decorate
-
-
-@functools.lru_cache(maxsize=None)
-def _item_code_props():
-    """Return name -> (default as text, comment) of props/item_codes.yaml."""
-    from recbole_vqrec.config import props_folder
-
-    found = {}
-    for line in (props_folder() / "item_codes.yaml").read_text(encoding="utf-8").splitlines():
-        setting, _, comment = line.partition("#")
-        if ":" in setting:
-            name, _, value = setting.partition(":")
-            found[name.strip()] = (value.strip(), comment.strip())
-    return found
 
 
 def _stage_options(given):

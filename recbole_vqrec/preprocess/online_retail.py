@@ -1,0 +1,115 @@
+"""Online Retail of the UCI repository, xlsx or one of the csv layouts in use -> raw data (paper, section 3.1.1).
+
+An invoice is a user, a stock code an item, the description of its first row the item's text.
+"""
+
+from pathlib import Path
+
+import polars as pl
+from python_calamine import CalamineError, CalamineWorkbook
+
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.preprocess.bad_lines import BadLines
+from recbole_vqrec.preprocess.dataset_files import RawData
+from recbole_vqrec.preprocess.delimited import id_fault, read_delimited
+from recbole_vqrec.preprocess.interactions import InteractionCollector
+from recbole_vqrec.preprocess.raw_files import encoding_of, first_line
+
+COLUMNS = {
+    "invoiceno": "user_id",
+    "invoice": "user_id",
+    "stockcode": "item_id",
+    "description": "title",
+    "invoicedate": "time",
+    "quantity": "rating",
+}
+NEEDED = ("user_id", "item_id", "title", "time", "rating")
+# two-digit years first: %Y would read them as years of the first century
+TIME_FORMATS = ("%m/%d/%y %H:%M", "%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M:%S")
+
+
+def read_online_retail(path, say=print, **reading):
+    """Return the `RawData` of the table; rows without description are dropped.
+
+    Args:
+        path (path): xlsx, or csv in UTF-8 or Latin-1, plain or compressed.
+        say (callable): receives one line about bad lines.
+        reading: block_size and progress of `raw_files.blocks`.
+
+    Raises:
+        VQRecError: a column is missing, the file is damaged, or too many lines are bad.
+    """
+    bad = BadLines(path)
+    collector = InteractionCollector()
+    titles, undescribed = [], 0
+    for table in _workbook(path, bad) if str(path).lower().endswith((".xlsx", ".xls")) else _csv(path, bad, reading):
+        table = _with_times(table, bad)
+        described = table.filter(pl.col("title") != "")
+        undescribed += table.height - described.height
+        collector.add(described)
+        titles.append(described.select("item_id", pl.col("title").str.to_lowercase()))
+    bad.report(say)
+    items = pl.concat(titles).unique("item_id", keep="first", maintain_order=True)
+    return RawData(
+        collector.interactions(), items, {"bad_lines": bad.count, "rows_without_description": undescribed}
+    )
+
+
+def _csv(path, bad, reading):
+    encoding = encoding_of(path)
+    columns = _columns(first_line(path, encoding).replace('"', "").split(","), path)
+    yield from read_delimited(
+        path, ",", columns, ["user_id", "item_id"], [], bad, header=True, encoding=encoding, **reading
+    )
+
+
+def _columns(header, path):
+    columns = [name.strip().lower().replace(" ", "") for name in header]
+    columns = [COLUMNS.get(name, name) for name in columns]
+    for name in NEEDED:
+        if columns.count(name) != 1:
+            said = next(header for header, column in COLUMNS.items() if column == name)
+            raise VQRecError(f"{path} line 1: expected one column {said}, found {', '.join(header)}")
+    return columns
+
+
+def _workbook(path, bad):
+    """Yield the rows of the first sheet as `read_delimited` yields lines."""
+    if not Path(path).is_file():
+        raise VQRecError(f"{path}: not found; put the file there, or give its path")
+    try:
+        rows = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).to_python()
+    except (CalamineError, OSError) as error:
+        raise VQRecError(f"{path}: not a readable workbook ({error}); get the file again") from error
+    if not rows:
+        raise VQRecError(f"{path}: the first sheet is empty; get the file again")
+    columns = _columns([str(name) for name in rows[0]], path)
+    chosen = [columns.index(name) for name in NEEDED]
+    kept = []
+    for line, row in enumerate(rows[1:], start=2):
+        values = [_cell_text(row[index]) for index in chosen]
+        bad.lines += 1
+        if fault := id_fault(values[0]) or id_fault(values[1]):
+            bad.add(line, f"invoice or stock code {fault}", ",".join(values))
+        else:
+            kept.append([line, *values])
+    yield pl.DataFrame(kept, schema={"line": pl.Int64, **dict.fromkeys(NEEDED, pl.String)}, orient="row")
+
+
+def _cell_text(value):
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()  # times become "2010-12-01 08:26:00"
+
+
+def _with_times(table, bad):
+    """Return the rows whose time and quantity can be read, times as seconds since 1970."""
+    stamps = [pl.col("time").str.to_datetime(form, strict=False) for form in TIME_FORMATS]
+    table = table.with_columns(
+        pl.coalesce(stamps).dt.epoch("s").alias("timestamp"), pl.col("rating").cast(pl.Float64, strict=False)
+    )
+    wrong = pl.col("timestamp").is_null() | pl.col("rating").is_null()
+    for row in table.filter(wrong).iter_rows(named=True):
+        fault = f"time {row['time']!r} is no m/d/Y H:M" if row["timestamp"] is None else "quantity is not a number"
+        bad.add(row["line"], fault)
+    return table.filter(~wrong)

@@ -1,0 +1,108 @@
+"""<D>.preprocess.json: how the atomic files of a data set were made, with their statistics.
+
+The record holds neither date nor folder, so the same input gives the same bytes.
+"""
+
+import json
+from pathlib import Path
+
+from recbole_vqrec import __version__, artifacts
+from recbole_vqrec.errors import VQRecError
+
+KIND = "preprocessed data set"
+FORMAT = 1
+
+
+def record_file(folder, dataset):
+    """Return the path of a data set's record."""
+    return Path(folder) / f"{dataset}.preprocess.json"
+
+
+def atomic_files_of(folder, dataset):
+    """Return the paths of <D>.inter and <D>.item."""
+    return [artifacts.atomic_file(folder, dataset, suffix) for suffix in ("inter", "item")]
+
+
+def made_from(source, options, inputs):
+    """Return the part of a record that tells whether a result is up to date.
+
+    Args:
+        source (str): the command, "amazon 2018" for example.
+        options (dict): plain values.
+        inputs (list of path): the raw files, recorded by name and SHA-256.
+
+    Raises:
+        VQRecError: an input is missing or cannot be read.
+    """
+    for path in inputs:
+        if not Path(path).is_file():
+            raise VQRecError(f"{path}: not found; put the file there, or give its path")
+    try:
+        return {"source": source, "options": options, "inputs": artifacts.fingerprints(*inputs)}
+    except OSError as error:
+        raise VQRecError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
+def read_record(folder, dataset):
+    """Return the record of a data set, or None where there is none that can be read."""
+    try:
+        record = json.loads(record_file(folder, dataset).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    known = isinstance(record, dict) and (record.get("kind"), record.get("format")) == (KIND, FORMAT)
+    return record if known else None
+
+
+def up_to_date(folder, dataset, made_by, say):
+    """Return the record where the files in place are what `made_by` would make, and say so; else None."""
+    record = read_record(folder, dataset)
+    paths = atomic_files_of(folder, dataset)
+    if record is None or any(record.get(name) != value for name, value in made_by.items()):
+        return None
+    if not all(path.is_file() for path in paths) or artifacts.fingerprints(*paths) != record.get("outputs"):
+        return None
+    say(f"{dataset}: up to date ({', '.join(map(str, paths))}); --force redoes it")
+    return record
+
+
+def write_record(folder, dataset, made_by, statistics, notes):
+    """Write the record of the files in place, and return it.
+
+    Args:
+        folder (str or Path): the data set's folder.
+        dataset (str): D.
+        made_by (dict): see `made_from`.
+        statistics (dict): of the result.
+        notes (dict): counts of what was read and dropped.
+    """
+    record = {
+        "kind": KIND,
+        "format": FORMAT,
+        "recbole_vqrec": __version__,
+        "dataset": dataset,
+        **made_by,
+        "statistics": statistics,
+        "counts": notes,
+        "outputs": artifacts.fingerprints(*atomic_files_of(folder, dataset)),
+    }
+    path = record_file(folder, dataset)
+    with artifacts.replace_when_done(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return record
+
+
+def say_summary(folder, dataset, record, seconds, say):
+    """Say what a data set holds, what was left out, where it lies and how long it took."""
+    made = record["statistics"]
+    say(f"{dataset}: {made['users']:,} users, {made['items']:,} items, {made['interactions']:,} interactions")
+    say(
+        f"  average length {made['average_length']:.2f}, average text length {made['average_text_length']:.2f} "
+        f"characters, sparsity {made['sparsity']:.4%}"
+    )
+    counts = [f"{count:,} {name.replace('_', ' ')}" for name, count in record["counts"].items() if count]
+    if counts:
+        say(f"  {', '.join(counts)}")
+    if made["items_without_text"]:
+        say(f"  {made['items_without_text']:,} items have no text; theirs is '.'")
+    paths = [*atomic_files_of(folder, dataset), record_file(folder, dataset)]
+    say(f"  {', '.join(map(str, paths))} ({seconds:.1f} s)")
