@@ -1,0 +1,279 @@
+"""The authors' published files -> atomic files, text embeddings and item codes matched by item id.
+
+Axis legend: N items, d embedding size.
+"""
+
+import contextlib
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
+from recbole_vqrec.embedding.text_encoder import OPTIONS as EMBEDDING_OPTIONS
+from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.interchange.layout import (
+    SPLITS, Layout, find_file, number_order, read_bytes, read_lines, read_numbers, write_numbers,
+)  # fmt: skip
+from recbole_vqrec.interchange.prefix_rows import read_users
+from recbole_vqrec.preprocess.atomic_files import read_table, write_table
+from recbole_vqrec.quantization.encode import training_items
+from recbole_vqrec.quantization.import_index import import_index
+
+IDS = ("original", "number")
+FEATURES = "feat1CLS"
+
+
+def import_unisrec(
+    folder, out, options, name=None, ids="original", index=None, missing=None, plm_size=768, max_length=50,
+    force=False, progress=True,
+):  # fmt: skip
+    """Write <D>.inter, <D>.item, text embeddings and item codes from a folder in the authors' layout.
+
+    What is not in the folder is not made. <D>.item2index and <D>.user2index are kept beside the result, so that
+    `export_unisrec` gives the same numbers again.
+
+    Args:
+        folder (str or Path): the authors' folder of one data set; see `interchange.layout`.
+        out (str or Path): folder of the data sets.
+        options (dict): of props/item_codes.yaml; plm names the language model of the features.
+        name (str, optional): D, by default the authors' name.
+        ids (str): "original" ids (from .item2index and .user2index) or the authors' "number"s.
+        index (str or Path, optional): faiss index, by default the one in the folder.
+        missing (str, optional): see `quantization.import_index`; by default "embeddings" where there are features,
+            as the authors' own loader does, else "refuse".
+        plm_size (int): d of the features.
+        max_length (int): items to which the authors' histories are cut.
+        force (bool): replace a data set that was not made by this function.
+        progress (bool): show a progress bar.
+
+    Returns:
+        dict: "summary" (users, items, interactions, average length, ... as name -> value), "paths" (list of Path)
+        and "notes" (list of str).
+
+    Raises:
+        VQRecError: files missing, damaged or not of one data set; see the functions called.
+    """
+    started = time.monotonic()
+    layout = Layout.find(folder)
+    name = name or layout.name
+    target = Path(out) / name
+    kept = target / f"{name}.item2index"
+    inter, item = artifacts.atomic_file(target, name, "inter"), artifacts.atomic_file(target, name, "item")
+    if inter.is_file() and not kept.is_file() and not force:
+        raise VQRecError(f"{inter}: is there and is no import; choose another --name, or --force to replace it")
+
+    item_of, original = _ids(layout, "item2index", ids)
+    user_of, _ = _ids(layout, "user2index", ids)
+    table = _interactions(layout, item_of, user_of, max_length, progress)
+    if item_of is None:
+        numbers = sorted(table["item_id"].unique(), key=number_order)
+        item_of = dict(zip(numbers, numbers))
+    features = _features(layout, item_of, plm_size)
+    texts = _texts(layout, item_of, original)
+
+    write_numbers(kept, item_of.values(), item_of)
+    users = list(dict.fromkeys(table["user_id"])) if user_of is None else list(user_of.values())
+    write_numbers(target / f"{name}.user2index", users, users if user_of is None else user_of)
+    if layout.parts[0].prefix:
+        domains = ",".join(part.name for part in layout.parts)
+        with artifacts.replace_when_done(target / f"{name}.pt_datasets") as temporary:
+            temporary.write_text(f"{domains}\n", encoding="utf-8")
+    write_table(inter, table, {"user_id": "token", "item_id": "token", "timestamp": "float"})
+    paths, notes = [inter], []
+    if texts is None:
+        notes.append(f"no item texts: needs .text and .item2index of {layout.name}")
+    else:
+        write_table(item, texts, {"item_id": "token", "text": "token_seq"})
+        paths.append(item)
+    if features is None:
+        notes.append(f"no text embeddings: needs .{FEATURES} of {layout.name}")
+    else:
+        paths.append(_write_embeddings(target, name, options, item_of, features, item if texts is not None else inter))
+    index = Path(index) if index else _index_of(layout)
+    if index:
+        missing = missing or ("refuse" if features is None else "embeddings")
+        path, said = _write_codes(layout, target, name, index, options, missing, list(item_of.values()))
+        paths.append(path)
+        notes.append(said)
+    return {"summary": _summary(table, len(item_of), texts, time.monotonic() - started), "paths": paths, "notes": notes}
+
+
+def _ids(layout, suffix, ids):
+    """Return number -> our id in the order of numbers, and number -> original id; each None where it is not known."""
+    files = [layout.part_file(part, suffix) for part in layout.parts]
+    if None in files:
+        lacking = layout.folder / f"{layout.parts[files.index(None)].name}.{suffix}"
+        if ids == "original":
+            raise VQRecError(f"{lacking}: not found; put it there, or choose --ids number")
+        return None, None
+    original = {}
+    for part, file in zip(layout.parts, files):
+        for number, identifier in enumerate(read_numbers(file)):
+            if ids == "original" and (identifier != " ".join(identifier.split()) or " " in identifier or '"' in identifier):
+                raise VQRecError(f"{file}: id '{identifier}' has a blank or quote; choose --ids number")
+            original[f"{part.prefix}{number}"] = f"{part.prefix}{identifier}"
+    return (original if ids == "original" else {number: number for number in original}), original
+
+
+def _interactions(layout, item_of, user_of, max_length, progress):
+    """Return the interactions as a data frame user_id, item_id, timestamp, users in the order of their numbers."""
+    files = {split: layout.split_file(split) for split in SPLITS}
+    found = {}
+    shared = {}  # one object an id, which bounds memory
+    for user, items in tqdm(read_users(files, max_length), desc="import", unit=" users", disable=not progress):
+        _check_numbers(layout, "user", [user], user_of)
+        _check_numbers(layout, "item", items, item_of)
+        names = item_of or shared
+        found[user] = [names.setdefault(number, number) for number in items]
+    if not found:
+        raise VQRecError(f"{files['valid']}: has no users")
+    absent = [number for number in user_of or () if number not in found]
+    if absent:
+        raise VQRecError(
+            f"{files['valid']}: {len(absent):,} users of {layout.name}.user2index have no rows ({examples(absent)}); "
+            "every user needs rows in all three splits"
+        )
+    order = sorted(found, key=number_order)
+    lengths = np.array([len(found[user]) for user in order])
+    names = np.array([user_of[user] if user_of else user for user in order], dtype=object)
+    return pd.DataFrame(
+        {
+            "user_id": np.repeat(names, lengths),
+            "item_id": np.array([item for user in order for item in found[user]], dtype=object),
+            "timestamp": np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths),
+        }
+    )
+
+
+def _check_numbers(layout, kind, numbers, known):
+    """Raise `VQRecError` for a number that is unknown, or of another form where none are known."""
+    prefixes = [part.prefix for part in layout.parts]
+    for number in numbers:
+        prefix, dash, digits = number.rpartition("-")
+        unlike = f"{prefix}{dash}" not in prefixes or not (digits.isascii() and digits.isdigit())
+        if number not in known if known is not None else unlike:
+            like = "a number" if prefixes == [""] else f"<domain>-<number> with domain 0..{len(prefixes) - 1}"
+            expected = f"those of {layout.name}.{kind}2index" if known is not None else like
+            hint = f" (a mix of domains needs {layout.name}.pt_datasets)" if dash and prefixes == [""] else ""
+            raise VQRecError(f"{layout.folder}: unknown {kind} number '{number}', expected {expected}{hint}")
+
+
+def _features(layout, item_of, plm_size):
+    """Return the text embeddings [N, d] in the order of numbers, or None where a domain has no feature file."""
+    files = [layout.part_file(part, FEATURES) for part in layout.parts]
+    if None in files:
+        return None
+    blocks = []
+    for part, file in zip(layout.parts, files):
+        count = sum(number.startswith(part.prefix) for number in item_of)
+        content = read_bytes(file)
+        rows, rest = divmod(len(content), 4 * plm_size)
+        if rest or rows != count:
+            size = f"{len(content):,} bytes" if rest else f"{rows:,} rows"
+            raise VQRecError(
+                f"{file}: holds {size}, expected {count:,} rows of {plm_size} float32, one an item; use the file of "
+                "this data set, or set --plm-size"
+            )
+        block = np.frombuffer(content, dtype="<f4").reshape(rows, plm_size)
+        if not np.isfinite(block).all():
+            raise VQRecError(f"{file}: row {int(np.argwhere(~np.isfinite(block))[0, 0])} is not finite")
+        blocks.append(block)
+    return np.concatenate(blocks)
+
+
+def _texts(layout, item_of, original):
+    """Return the item texts as a data frame item_id, text in the order of the files, or None where there are none."""
+    files = [layout.part_file(part, "text") for part in layout.parts]
+    if None in files or original is None:
+        return None
+    tables = []
+    for part, file in zip(layout.parts, files):
+        table = read_table(file, "")
+        if list(table) != ["item_id", "text"]:
+            raise VQRecError(f"{file} line 1: has the columns {', '.join(table)}, expected item_id, text")
+        table["item_id"] = part.prefix + table["item_id"]
+        twice = table["item_id"][table["item_id"].duplicated()]
+        if len(twice):
+            raise VQRecError(f"{file} line {twice.index[0] + 2}: item '{twice.iloc[0]}' for the second time; remove it")
+        wanted = [identifier for number, identifier in original.items() if number.startswith(part.prefix)]
+        artifacts.rows_of(table["item_id"].tolist(), wanted, file, "use the file of this data set")
+        extra = table["item_id"][~table["item_id"].isin(wanted)]
+        if len(extra):
+            raise VQRecError(
+                f"{file} line {extra.index[0] + 2}: {len(extra):,} items such as '{extra.iloc[0]}' are not in "
+                f"{part.name}.item2index; use the file of this data set"
+            )
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
+    number_of = dict(zip(original.values(), original))
+    table["item_id"] = [item_of[number_of[identifier]] for identifier in table["item_id"]]
+    return table
+
+
+def _write_embeddings(target, name, options, item_of, features, source):
+    """Write the features as the text embeddings of the language model in `options`."""
+    path = artifacts.embedding_file(target, name, options["plm"])
+    manifest = {
+        "dataset": name,
+        "options": {option: options[option] for option in EMBEDDING_OPTIONS},
+        "inputs": artifacts.fingerprints(source),
+        "imported": f"{name}.{FEATURES}",
+    }
+    artifacts.write_artifact(path, EMBEDDING_KIND, {"embeddings": features}, manifest, list(item_of.values()))
+    return path
+
+
+def _index_of(layout):
+    """Return the faiss index of the folder, or None."""
+    found = sorted(layout.folder.glob(f"{layout.name}.*.index*"))
+    if len(found) > 1:
+        raise VQRecError(f"{layout.folder}: holds {len(found)} indexes ({examples(f.name for f in found)}); say --index")
+    return found[0] if found else None
+
+
+def _write_codes(layout, target, name, index, options, missing, item_ids):
+    """Write the codes of an index, decompressed to a temporary folder where needed."""
+    _check_filtered_ids(layout, target, name, item_ids)
+    with contextlib.ExitStack() as stack:
+        if index.suffix in (".gz", ".xz"):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            content, index = read_bytes(index), folder / index.stem
+            index.write_bytes(content)
+        return import_index(target, name, index, options, missing, item_ids)
+
+
+def _check_filtered_ids(layout, target, name, item_ids):
+    """Raise `VQRecError` if <D>.filtered_id, the rows of a mix's index, are not the training items in their order."""
+    path = find_file(layout.folder, f"{layout.name}.filtered_id")
+    if path is None:
+        return
+    trained = training_items(target, name)
+    kept = dict(line.split("\t") for _, line in read_lines(target / f"{name}.item2index"))
+    expected = [kept[item] for item in item_ids if item in trained]
+    found = [line for _, line in read_lines(path)]
+    for row, (one, other) in enumerate(zip(expected, found), 1):
+        if one != other:
+            raise VQRecError(f"{path} line {row}: found '{other}', expected '{one}', the next training item")
+    if len(expected) != len(found):
+        raise VQRecError(f"{path}: has {len(found):,} lines, expected the {len(expected):,} training items")
+
+
+def _summary(table, items, texts, seconds):
+    """Return what was imported, as name -> value."""
+    users, interactions = table["user_id"].nunique(), len(table)
+    found = {
+        "users": users,
+        "items": items,
+        "interactions": interactions,
+        "average length": round(interactions / users, 2),
+        "sparsity": round(1 - interactions / (users * items), 6),
+        "seconds": round(seconds, 1),
+    }
+    if texts is not None:
+        found["average text length"] = round(texts["text"].str.split().str.len().mean(), 2)
+    return found
