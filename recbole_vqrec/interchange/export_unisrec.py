@@ -13,8 +13,8 @@ from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
 from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
-from recbole_vqrec.interchange.import_unisrec import FEATURES
 from recbole_vqrec.interchange.layout import SPLITS, number_order, parts_of, read_lines, write_numbers
+from recbole_vqrec.interchange.part_files import FEATURES
 from recbole_vqrec.interchange.prefix_rows import write_users
 from recbole_vqrec.preprocess.atomic_files import read_table
 from recbole_vqrec.preprocess.item_text import item_texts

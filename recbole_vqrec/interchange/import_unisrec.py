@@ -1,7 +1,4 @@
-"""The authors' published files -> atomic files, text embeddings and item codes matched by item id.
-
-Axis legend: N items, d embedding size.
-"""
+"""The authors' published files -> atomic files, text embeddings and item codes matched by item id."""
 
 import contextlib
 import tempfile
@@ -17,15 +14,13 @@ from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
 from recbole_vqrec.embedding.text_encoder import OPTIONS as EMBEDDING_OPTIONS
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.interchange.layout import (
-    SPLITS, Layout, find_file, number_order, read_bytes, read_lines, read_numbers, write_numbers,
+    SPLITS, Layout, find_file, number_order, read_bytes, read_lines, write_numbers,
 )  # fmt: skip
+from recbole_vqrec.interchange.part_files import FEATURES, read_features, read_ids, read_texts
 from recbole_vqrec.interchange.prefix_rows import read_users
-from recbole_vqrec.preprocess.atomic_files import read_table, write_table
+from recbole_vqrec.preprocess.atomic_files import write_table
 from recbole_vqrec.quantization.encode import training_items
 from recbole_vqrec.quantization.import_index import import_index
-
-IDS = ("original", "number")
-FEATURES = "feat1CLS"
 
 
 def import_unisrec(
@@ -46,7 +41,7 @@ def import_unisrec(
         index (str or Path, optional): faiss index, by default the one in the folder.
         missing (str, optional): see `quantization.import_index`; by default "embeddings" where there are features,
             as the authors' own loader does, else "refuse".
-        plm_size (int): d of the features.
+        plm_size (int): size of a vector in .feat1CLS.
         max_length (int): items to which the authors' histories are cut.
         force (bool): replace a data set that was not made by this function.
         progress (bool): show a progress bar.
@@ -67,14 +62,13 @@ def import_unisrec(
     if inter.is_file() and not kept.is_file() and not force:
         raise VQRecError(f"{inter}: is there and is no import; choose another --name, or --force to replace it")
 
-    item_of, original = _ids(layout, "item2index", ids)
-    user_of, _ = _ids(layout, "user2index", ids)
+    item_of, original = read_ids(layout, "item2index", ids)
+    user_of, _ = read_ids(layout, "user2index", ids)
     table = _interactions(layout, item_of, user_of, max_length, progress)
     if item_of is None:
-        numbers = sorted(table["item_id"].unique(), key=number_order)
-        item_of = dict(zip(numbers, numbers))
-    features = _features(layout, item_of, plm_size)
-    texts = _texts(layout, item_of, original)
+        item_of = _numbers_in(layout, table)
+    features = read_features(layout, item_of, plm_size)
+    texts = read_texts(layout, item_of, original)
 
     write_numbers(kept, item_of.values(), item_of)
     users = list(dict.fromkeys(table["user_id"])) if user_of is None else list(user_of.values())
@@ -101,23 +95,6 @@ def import_unisrec(
         paths.append(path)
         notes.append(said)
     return {"summary": _summary(table, len(item_of), texts, time.monotonic() - started), "paths": paths, "notes": notes}
-
-
-def _ids(layout, suffix, ids):
-    """Return number -> our id in the order of numbers, and number -> original id; each None where it is not known."""
-    files = [layout.part_file(part, suffix) for part in layout.parts]
-    if None in files:
-        lacking = layout.folder / f"{layout.parts[files.index(None)].name}.{suffix}"
-        if ids == "original":
-            raise VQRecError(f"{lacking}: not found; put it there, or choose --ids number")
-        return None, None
-    original = {}
-    for part, file in zip(layout.parts, files):
-        for number, identifier in enumerate(read_numbers(file)):
-            if ids == "original" and (identifier != " ".join(identifier.split()) or " " in identifier or '"' in identifier):
-                raise VQRecError(f"{file}: id '{identifier}' has a blank or quote; choose --ids number")
-            original[f"{part.prefix}{number}"] = f"{part.prefix}{identifier}"
-    return (original if ids == "original" else {number: number for number in original}), original
 
 
 def _interactions(layout, item_of, user_of, max_length, progress):
@@ -150,6 +127,16 @@ def _interactions(layout, item_of, user_of, max_length, progress):
     )
 
 
+def _numbers_in(layout, table):
+    """Return number -> number for 0 ... the highest that occurs in each domain."""
+    highest = {}
+    for number in table["item_id"].unique():
+        prefix, dash, digits = number.rpartition("-")
+        highest[prefix + dash] = max(highest.get(prefix + dash, 0), int(digits))
+    numbers = (f"{part.prefix}{n}" for part in layout.parts for n in range(highest.get(part.prefix, -1) + 1))
+    return {number: number for number in numbers}
+
+
 def _check_numbers(layout, kind, numbers, known):
     """Raise `VQRecError` for a number that is unknown, or of another form where none are known."""
     prefixes = [part.prefix for part in layout.parts]
@@ -161,58 +148,6 @@ def _check_numbers(layout, kind, numbers, known):
             expected = f"those of {layout.name}.{kind}2index" if known is not None else like
             hint = f" (a mix of domains needs {layout.name}.pt_datasets)" if dash and prefixes == [""] else ""
             raise VQRecError(f"{layout.folder}: unknown {kind} number '{number}', expected {expected}{hint}")
-
-
-def _features(layout, item_of, plm_size):
-    """Return the text embeddings [N, d] in the order of numbers, or None where a domain has no feature file."""
-    files = [layout.part_file(part, FEATURES) for part in layout.parts]
-    if None in files:
-        return None
-    blocks = []
-    for part, file in zip(layout.parts, files):
-        count = sum(number.startswith(part.prefix) for number in item_of)
-        content = read_bytes(file)
-        rows, rest = divmod(len(content), 4 * plm_size)
-        if rest or rows != count:
-            size = f"{len(content):,} bytes" if rest else f"{rows:,} rows"
-            raise VQRecError(
-                f"{file}: holds {size}, expected {count:,} rows of {plm_size} float32, one an item; use the file of "
-                "this data set, or set --plm-size"
-            )
-        block = np.frombuffer(content, dtype="<f4").reshape(rows, plm_size)
-        if not np.isfinite(block).all():
-            raise VQRecError(f"{file}: row {int(np.argwhere(~np.isfinite(block))[0, 0])} is not finite")
-        blocks.append(block)
-    return np.concatenate(blocks)
-
-
-def _texts(layout, item_of, original):
-    """Return the item texts as a data frame item_id, text in the order of the files, or None where there are none."""
-    files = [layout.part_file(part, "text") for part in layout.parts]
-    if None in files or original is None:
-        return None
-    tables = []
-    for part, file in zip(layout.parts, files):
-        table = read_table(file, "")
-        if list(table) != ["item_id", "text"]:
-            raise VQRecError(f"{file} line 1: has the columns {', '.join(table)}, expected item_id, text")
-        table["item_id"] = part.prefix + table["item_id"]
-        twice = table["item_id"][table["item_id"].duplicated()]
-        if len(twice):
-            raise VQRecError(f"{file} line {twice.index[0] + 2}: item '{twice.iloc[0]}' for the second time; remove it")
-        wanted = [identifier for number, identifier in original.items() if number.startswith(part.prefix)]
-        artifacts.rows_of(table["item_id"].tolist(), wanted, file, "use the file of this data set")
-        extra = table["item_id"][~table["item_id"].isin(wanted)]
-        if len(extra):
-            raise VQRecError(
-                f"{file} line {extra.index[0] + 2}: {len(extra):,} items such as '{extra.iloc[0]}' are not in "
-                f"{part.name}.item2index; use the file of this data set"
-            )
-        tables.append(table)
-    table = pd.concat(tables, ignore_index=True)
-    number_of = dict(zip(original.values(), original))
-    table["item_id"] = [item_of[number_of[identifier]] for identifier in table["item_id"]]
-    return table
 
 
 def _write_embeddings(target, name, options, item_of, features, source):
@@ -232,7 +167,8 @@ def _index_of(layout):
     """Return the faiss index of the folder, or None."""
     found = sorted(layout.folder.glob(f"{layout.name}.*.index*"))
     if len(found) > 1:
-        raise VQRecError(f"{layout.folder}: holds {len(found)} indexes ({examples(f.name for f in found)}); say --index")
+        names = examples(path.name for path in found)
+        raise VQRecError(f"{layout.folder}: holds {len(found)} indexes ({names}); name one with --index")
     return found[0] if found else None
 
 
