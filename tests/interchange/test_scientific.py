@@ -134,4 +134,4 @@ def test_stock_sasrec_trains_on_the_result(stock_config, tmp_path, monkeypatch):
     assert type(dataset).__module__ == "recbole.data.dataset.sequential_dataset"
     model = SASRec(config, train.dataset)
     score, _ = Trainer(config, model).fit(train, valid, saved=False, show_progress=False)
-    assert score > 0.02  # untrained, NDCG@10 is about 0.001
+    assert score > 0.01  # untrained, NDCG@10 is about 0.001
