@@ -17,7 +17,7 @@ def _options(command):
 
 @download.command("amazon")
 @click.option("--version", type=click.Choice(["2018", "2023"]), default="2018", show_default=True, help="release")
-@click.option("--category", required=True, help="full name, or short: Scientific, Pantry, Instruments, Arts, Office, ...")
+@click.option("--category", required=True, help="full or short name: Scientific, Pantry, Arts, Office, ...")
 @_options
 @one_line_errors
 def download_amazon(version, category, raw, force):

@@ -76,8 +76,8 @@ def test_any_bytes_give_an_error_of_one_line(tmp_path_factory, content, split):
 @pytest.mark.parametrize(
     "train, valid, test, said",
     [
-        (["0\ta\tb"], ["0\ta b\tc"], ["0\ta b x\td"], "D.test.inter line 2 is not the history and item of D.valid.inter"),
-        (["0\tb\ta"], ["0\ta b\tc"], ["0\ta b c\td"], "D.valid.inter line 2 is not the history and item of D.train.inter"),
+        (["0\ta\tb"], ["0\ta b\tc"], ["0\ta b x\td"], "D.test.inter line 2 is not the history .* D.valid.inter"),
+        (["0\tb\ta"], ["0\ta b\tc"], ["0\ta b c\td"], "D.valid.inter line 2 is not the history .* D.train.inter"),
         (["0\ta\tb", "0\ta b\tc"], ["0\ta b c\td"], ["0\ta b c d\te"], "newest first"),
         (["0\ta b\tc"], ["0\ta b c\td"], ["0\ta b c d\te"], "expected 1; the rows before it are missing"),
         (["0\ta\tb"], ["0\ta b\tc"], [], "D.test.inter has no more users"),

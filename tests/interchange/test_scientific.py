@@ -1,4 +1,4 @@
-"""The authors' published Scientific files: exact counts, exact splits, the way back, and stock RecBole on the result."""
+"""The authors' published Scientific files: exact counts and splits, the way back, stock RecBole on the result."""
 
 import os
 import sys

@@ -11,7 +11,9 @@ from click.testing import CliRunner
 from recbole_vqrec.cli import main
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess import download as stage
-from recbole_vqrec.preprocess.download import RemoteFile, amazon_files, category_files, online_retail_files
+from recbole_vqrec.preprocess import transfer
+from recbole_vqrec.preprocess.download import amazon_files, category_files, online_retail_files
+from recbole_vqrec.preprocess.transfer import RemoteFile
 
 CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes
 
@@ -58,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setitem(stage.settings(), "download_wait", 0.01)
     monkeypatch.setitem(stage.settings(), "download_timeout", 5)
-    monkeypatch.setattr(stage, "BLOCK", 1000)
+    monkeypatch.setattr(transfer, "BLOCK", 1000)
     server = Server()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -67,9 +69,9 @@ def server(monkeypatch):
     server.server_close()
 
 
-def fetch(server, tmp_path, force=False, **known):
+def fetch(server, tmp_path, force=False, name="data.csv", **known):
     said = []
-    file = RemoteFile(server.address(), tmp_path / "raw" / "data.csv", **known)
+    file = RemoteFile(server.address(), tmp_path / "raw" / name, **known)
     stage.download([file], force, said.append, progress=False)
     return file.path, said
 
@@ -125,7 +127,7 @@ def test_server_that_ignores_ranges(server, tmp_path):
 
 def test_gives_up_where_nothing_new_arrives(server, tmp_path):
     server.behaviours = ["break ignore range"] * 99
-    with pytest.raises(VQRecError, match="cannot be fetched .*put it there as .*data.csv") as error:
+    with pytest.raises(VQRecError, match="cannot be fetched .*save it as .*data.csv") as error:
         fetch(server, tmp_path)
     assert "\n" not in str(error.value)
     assert len(server.requests) == 1 + stage.settings()["download_attempts"]
@@ -150,9 +152,15 @@ def test_file_that_is_there_is_checked(server, tmp_path):
         fetch(server, tmp_path, size=len(CONTENT))
 
 
+def test_web_page_in_place_of_a_file(server, tmp_path):
+    with pytest.raises(VQRecError, match="data.json.gz: is no .gz file .1,024,000 bytes, a log-in page"):
+        fetch(server, tmp_path, name="data.json.gz")
+    assert left(tmp_path) == []
+
+
 def test_404_says_what_to_do_at_once(server, tmp_path):
     server.behaviours = ["404"]
-    with pytest.raises(VQRecError, match=r"data.csv: cannot be fetched \(404 .*\); fetch it elsewhere and put it"):
+    with pytest.raises(VQRecError, match=r"data.csv: cannot be fetched \(404 .*\); fetch it elsewhere and save it"):
         fetch(server, tmp_path)
     assert len(server.requests) == 1 and left(tmp_path) == []
 
@@ -178,10 +186,10 @@ def test_without_network_one_message_for_all_files(server, tmp_path, monkeypatch
 
 def test_command(server, tmp_path, monkeypatch):
     digest = hashlib.sha256(CONTENT).hexdigest()
-    known = {"address": server.address("retail.zip"), "file": "r.zip", "size": len(CONTENT), "sha256": digest}
+    known = {"address": server.address("retail"), "file": "retail", "size": len(CONTENT), "sha256": digest}
     monkeypatch.setitem(stage.settings(), "online_retail", known)
     run = CliRunner().invoke(main, ["download", "online-retail", "--raw", str(tmp_path)], catch_exceptions=False)
-    assert run.exit_code == 0 and (tmp_path / "r.zip").read_bytes() == CONTENT
+    assert run.exit_code == 0 and (tmp_path / "retail").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(
