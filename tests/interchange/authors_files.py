@@ -11,12 +11,12 @@ FILES = {
     "train.inter": [HEADER, "0\t0 1\t2", "0\t0\t1", "1\t1\t0", "2\t3\t2"],
     "valid.inter": [HEADER, "0\t0 1 2\t3", "1\t1 0\t2", "2\t3 2\t0"],
     "test.inter": [HEADER, "0\t0 1 2 3\t4", "1\t1 0 2\t2", "2\t3 2 0\t1"],
-    "item2index": ["B00A\t0", "B00B\t1", "B00C\t2", "B00D\t3", "B00E\t4"],
+    "item2index": ["X00A\t0", "B00B\t1", "B00C\t2", "B00D\t3", "B00E\t4"],
     "user2index": ["U1\t0", "U2\t1", "U3\t2"],
     "text": [
         "item_id:token\ttext:token_seq",
         "B00E\tgreen paint",
-        "B00A\tred paint.",
+        "X00A\tred paint.",
         "B00B\tsteel ruler",
         "B00C\tsteel screws",
         "B00D\tdark green paint",
@@ -24,9 +24,9 @@ FILES = {
 }
 INTER = [
     "user_id:token\titem_id:token\ttimestamp:float",
-    *["U1\tB00A\t0", "U1\tB00B\t1", "U1\tB00C\t2", "U1\tB00D\t3", "U1\tB00E\t4"],
-    *["U2\tB00B\t0", "U2\tB00A\t1", "U2\tB00C\t2", "U2\tB00C\t3"],
-    *["U3\tB00D\t0", "U3\tB00C\t1", "U3\tB00A\t2", "U3\tB00B\t3"],
+    *["U1\tX00A\t0", "U1\tB00B\t1", "U1\tB00C\t2", "U1\tB00D\t3", "U1\tB00E\t4"],
+    *["U2\tB00B\t0", "U2\tX00A\t1", "U2\tB00C\t2", "U2\tB00C\t3"],
+    *["U3\tB00D\t0", "U3\tB00C\t1", "U3\tX00A\t2", "U3\tB00B\t3"],
 ]
 INDEX = "OPQ2,IVF1,PQ2x8.strict.index"
 FEATURES = np.arange(20, dtype=np.float32).reshape(5, 4) / 10

@@ -36,7 +36,7 @@ def test_import_literal(tmp_path):
     summary = made["summary"]
     assert (summary["users"], summary["items"], summary["interactions"], summary["average length"]) == (3, 5, 13, 4.33)
     ids, embeddings, manifest = load_embeddings(folder / "Toy.bert-base-uncased.emb.safetensors", "")
-    assert ids == ["B00A", "B00B", "B00C", "B00D", "B00E"]
+    assert ids == ["X00A", "B00B", "B00C", "B00D", "B00E"]
     np.testing.assert_array_equal(embeddings, FEATURES)
     assert manifest["options"]["plm"] == "bert-base-uncased"
     codes = ItemCodes.load(folder / "Toy.published.codes.safetensors", "")
@@ -115,12 +115,28 @@ def test_export_orders_by_time_then_position(tmp_path):
     assert lines(tmp_path / "theirs" / "Own.test.inter") == [HEADER, "0\t0 1 2 3\t4"]
 
 
+def test_users_are_in_the_order_of_their_numbers(tmp_path):
+    rows = {
+        split: [HEADER, *(f"{user}\t{row}" for user in ("10", "2", "0"))]
+        for split, row in (("train.inter", "0\t1"), ("valid.inter", "0 1\t2"), ("test.inter", "0 1 2\t3"))
+    }
+    source = authors_files.write(tmp_path / "a", features=False, index=False, user2index=None, text=None, **rows)
+    bring_in(source, tmp_path / "out", ids="number")
+    folder = tmp_path / "out" / "Toy"
+    users = [line.split("\t")[0] for line in lines(folder / "Toy.inter")[1:]]
+    assert users == ["0"] * 4 + ["2"] * 4 + ["10"] * 4
+    with open(folder / "Toy.inter", "w") as file:  # any order of the lines
+        file.write(INTER[0] + "\n" + "".join(f"{user}\t{item}\t{item}\n" for user in ("10", "0", "2") for item in "0123"))
+    export_unisrec(folder, "Toy", tmp_path / "back", stage_options())
+    assert lines(tmp_path / "back" / "Toy.valid.inter") == [HEADER, "0\t0 1\t2", "2\t0 1\t2", "10\t0 1\t2"]
+
+
 def test_mix_of_domains_both_ways(tmp_path):
     source = authors_files.write_mix(tmp_path / "FT")
     bring_in(source, tmp_path / "out")
     folder = tmp_path / "out" / "FT"
-    assert lines(folder / "FT.inter")[1:3] == ["0-U1\t0-B00A\t0", "0-U1\t0-B00B\t1"]
-    assert lines(folder / "FT.inter")[14] == "1-U1\t1-B00A\t0"
+    assert lines(folder / "FT.inter")[1:3] == ["0-U1\t0-X00A\t0", "0-U1\t0-B00B\t1"]
+    assert lines(folder / "FT.inter")[14] == "1-U1\t1-X00A\t0"
     assert lines(folder / "FT.item")[1] == "0-B00E\tgreen paint"
     codes = ItemCodes.load(folder / "FT.published.codes.safetensors", "")
     np.testing.assert_array_equal(codes.codes, quantizer().encode(np.concatenate([FEATURES, FEATURES])))
@@ -144,16 +160,17 @@ def test_filtered_ids_must_be_the_training_items(tmp_path):
         ({"test.inter": None}, "Toy.test.inter: not found; all three splits are needed"),
         ({"valid.inter": FILES["valid.inter"][:-1]}, "Toy.valid.inter has no more users, Toy.test.inter line 4"),
         ({"item2index": FILES["item2index"][:-1]}, "unknown item number '4', expected those of Toy.item2index"),
-        ({"item2index": ["B00A 0"]}, "Toy.item2index line 1: found 'B00A 0', expected id, tab, number"),
+        ({"item2index": ["X00A 0"]}, "Toy.item2index line 1: found 'X00A 0', expected id, tab, number"),
         ({"item2index": [*FILES["item2index"], "B00F\t6"]}, "number 5 is missing"),
-        ({"item2index": [*FILES["item2index"], "B00A\t5"]}, "line 6: 'B00A' for the second time"),
+        ({"item2index": [*FILES["item2index"], "X00A\t5"]}, "line 6: 'X00A' for the second time"),
+        ({"item2index": [*FILES["item2index"], "B00F\t4"]}, "line 6: '4' for the second time"),
         ({"item2index": ["B0 A\t0", *FILES["item2index"][1:]]}, "id 'B0 A' has a blank or quote; choose --ids number"),
         ({"item2index": [*FILES["item2index"], "B00F\t5"]}, "holds 5 rows, expected 6 rows of 4 float32"),
         ({"user2index": [*FILES["user2index"], "U4\t3"]}, "1 users of Toy.user2index have no rows"),
         ({"user2index": FILES["user2index"][:2]}, "unknown user number '2'"),
         ({"text": FILES["text"][:-1]}, "lacks 1 of 5 items of the data set .B00D."),
         ({"text": [*FILES["text"], "B00F\tnew"]}, "Toy.text line 7: 1 items such as 'B00F' are not in Toy.item2index"),
-        ({"text": [*FILES["text"], "B00A\tagain"]}, "Toy.text line 7: item 'B00A' for the second time"),
+        ({"text": [*FILES["text"], "X00A\tagain"]}, "Toy.text line 7: item 'X00A' for the second time"),
     ],
 )
 def test_wrong_files(tmp_path, changed, said):

@@ -82,9 +82,12 @@ def test_any_bytes_give_an_error_of_one_line(tmp_path_factory, content, split):
         (["0\ta b\tc"], ["0\ta b c\td"], ["0\ta b c d\te"], "expected 1; the rows before it are missing"),
         (["0\ta\tb"], ["0\ta b\tc"], [], "D.test.inter has no more users"),
         (["1\ta\tb"], ["0\ta b\tc"], ["0\ta b c\td"], "D.train.inter line 2 has user '1'"),
+        (["0\ta\tb", "1\ta\tb"], ["0\ta b\tc"], ["0\ta b c\td"], "D.train.inter line 3 has user '1', D.valid.inter"),
+        (["0\ta\tb", "1\ta\tb", "0\ta\tb"], ["0\ta b\tc", "1\ta b\tc", "0\ta b\tc"],
+         ["0\ta b c\td", "1\ta b c\td", "0\ta b c\td"], "D.valid.inter line 4: user '0' for the second time"),
         (["0\ta\tb"], ["0\ta b"], ["0\ta b c\td"], "D.valid.inter line 2: found 2 fields"),
     ],
-)
+)  # fmt: skip
 def test_wrong_rows(tmp_path, train, valid, test, said):
     put(tmp_path, train, valid, test)
     with pytest.raises(VQRecError, match=said):

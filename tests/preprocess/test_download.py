@@ -98,6 +98,21 @@ def test_resumes_where_the_connection_broke(server, tmp_path):
     assert said[0] == "data.csv: connection lost at 512,000 bytes, again in 0.01 seconds"
 
 
+def test_short_answer_is_noticed_without_help_of_the_library(server, tmp_path, monkeypatch):
+    """urllib3 1.x took a body that ends early for complete."""
+    get = transfer.requests.get
+
+    def lax(*args, **options):
+        answer = get(*args, **options)
+        answer.raw.enforce_content_length = False
+        return answer
+
+    monkeypatch.setattr(transfer.requests, "get", lax)
+    server.behaviours = ["break"]
+    path, _ = fetch(server, tmp_path)
+    assert path.read_bytes() == CONTENT and len(server.requests) == 2
+
+
 def test_resumes_after_a_kill(server, tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "data.csv.part").write_bytes(CONTENT[:1234])
