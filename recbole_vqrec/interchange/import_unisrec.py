@@ -14,13 +14,15 @@ from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
 from recbole_vqrec.embedding.text_encoder import OPTIONS as EMBEDDING_OPTIONS
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.interchange.layout import (
-    SPLITS, Layout, find_file, number_order, read_bytes, read_lines, write_numbers,
+    SPLITS, Layout, find_file, number_order, read_bytes, read_lines, write_lines, write_numbers,
 )  # fmt: skip
 from recbole_vqrec.interchange.part_files import FEATURES, read_features, read_ids, read_texts
 from recbole_vqrec.interchange.prefix_rows import read_users
 from recbole_vqrec.preprocess.atomic_files import write_table
 from recbole_vqrec.quantization.encode import training_items
 from recbole_vqrec.quantization.import_index import import_index
+
+ITEM_TYPES = {"item_id": "token", "domain": "token", "text": "token_seq"}
 
 
 def import_unisrec(
@@ -37,7 +39,8 @@ def import_unisrec(
         out (str or Path): folder of the data sets.
         options (dict): of props/item_codes.yaml; plm names the language model of the features.
         name (str, optional): D, by default the authors' name.
-        ids (str): "original" ids (from .item2index and .user2index) or the authors' "number"s.
+        ids (str): "original" ids (from .item2index and .user2index; "<domain>-<id>" in a mix) or the authors'
+            "number"s.
         index (str or Path, optional): faiss index, by default the one in the folder.
         missing (str, optional): see `quantization.import_index`; by default "embeddings" where there are features,
             as the authors' own loader does, else "refuse".
@@ -67,30 +70,26 @@ def import_unisrec(
     table = _interactions(layout, item_of, user_of, max_length, progress)
     if item_of is None:
         item_of = _numbers_in(layout, table)
-    features = read_features(layout, item_of, plm_size)
+    features = {suffix: read_features(layout, suffix, item_of, plm_size) for suffix in FEATURES}
     texts = read_texts(layout, item_of, original)
 
-    write_numbers(kept, item_of.values(), item_of)
-    users = list(dict.fromkeys(table["user_id"])) if user_of is None else list(user_of.values())
-    write_numbers(target / f"{name}.user2index", users, users if user_of is None else user_of)
-    if layout.parts[0].prefix:
-        domains = ",".join(part.name for part in layout.parts)
-        with artifacts.replace_when_done(target / f"{name}.pt_datasets") as temporary:
-            temporary.write_text(f"{domains}\n", encoding="utf-8")
+    _keep_numbers(layout, target, name, item_of, user_of, table)
     write_table(inter, table, {"user_id": "token", "item_id": "token", "timestamp": "float"})
     paths, notes = [inter], []
     if texts is None:
         notes.append(f"no item texts: needs .text and .item2index of {layout.name}")
     else:
-        write_table(item, texts, {"item_id": "token", "text": "token_seq"})
+        write_table(item, texts, {column: ITEM_TYPES[column] for column in texts})
         paths.append(item)
-    if features is None:
-        notes.append(f"no text embeddings: needs .{FEATURES} of {layout.name}")
-    else:
-        paths.append(_write_embeddings(target, name, options, item_of, features, item if texts is not None else inter))
+    if features["feat1CLS"] is None:
+        notes.append(f"no text embeddings: needs .feat1CLS of {layout.name}")
+    source = inter if texts is None else item
+    for suffix, vectors in features.items():
+        if vectors is not None:
+            paths.append(_write_embeddings(target, name, options, list(item_of.values()), suffix, vectors, source))
     index = Path(index) if index else _index_of(layout)
     if index:
-        missing = missing or ("refuse" if features is None else "embeddings")
+        missing = missing or ("refuse" if features["feat1CLS"] is None else "embeddings")
         path, said = _write_codes(layout, target, name, index, options, missing, list(item_of.values()))
         paths.append(path)
         notes.append(said)
@@ -127,6 +126,17 @@ def _interactions(layout, item_of, user_of, max_length, progress):
     )
 
 
+def _keep_numbers(layout, target, name, item_of, user_of, table):
+    """Write which of our ids has which of the authors' numbers, and the domains of a mix."""
+    write_numbers(target / f"{name}.item2index", item_of.values(), item_of)
+    if user_of is None:
+        user_of = dict.fromkeys(table["user_id"])
+        user_of.update(zip(user_of, user_of))
+    write_numbers(target / f"{name}.user2index", user_of.values(), user_of)
+    if layout.parts[0].prefix:
+        write_lines(target / f"{name}.pt_datasets", [",".join(part.name for part in layout.parts)])
+
+
 def _numbers_in(layout, table):
     """Return number -> number for 0 ... the highest that occurs in each domain."""
     highest = {}
@@ -150,16 +160,18 @@ def _check_numbers(layout, kind, numbers, known):
             raise VQRecError(f"{layout.folder}: unknown {kind} number '{number}', expected {expected}{hint}")
 
 
-def _write_embeddings(target, name, options, item_of, features, source):
-    """Write the features as the text embeddings of the language model in `options`."""
-    path = artifacts.embedding_file(target, name, options["plm"])
+def _write_embeddings(target, name, options, item_ids, suffix, vectors, source):
+    """Write the features as text embeddings of the language model in `options`."""
+    path = artifacts.embedding_file(target, name, artifacts.short_name(options["plm"]) + FEATURES[suffix])
     manifest = {
         "dataset": name,
         "options": {option: options[option] for option in EMBEDDING_OPTIONS},
         "inputs": artifacts.fingerprints(source),
-        "imported": f"{name}.{FEATURES}",
+        "imported": f"{name}.{suffix}",
     }
-    artifacts.write_artifact(path, EMBEDDING_KIND, {"embeddings": features}, manifest, list(item_of.values()))
+    if FEATURES[suffix]:
+        manifest["options"]["word_drop"] = "as imported"
+    artifacts.write_artifact(path, EMBEDDING_KIND, {"embeddings": vectors}, manifest, item_ids)
     return path
 
 

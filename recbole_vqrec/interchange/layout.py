@@ -3,11 +3,13 @@
     <D>.train.inter, <D>.valid.inter, <D>.test.inter   one row for each prefix of a user's sequence
     <D>.item2index, <D>.user2index                     id and number of each item or user
     <D>.text                                           id and text of each item
-    <D>.feat1CLS                                       text embeddings, headerless float32, row = item number
+    <D>.feat1CLS, <D>.feat2CLS                         text embeddings, headerless float32, row = item number;
+                                                       the second of texts with words dropped at random
     <D>.OPQ32,IVF1,PQ32x8.strict.index                 quantizer and item codes (faiss)
 
-A mix of domains (FHCKM) names its domains in <D>.pt_datasets; its numbers are "<domain>-<number>", the domain counted
-from 0, and all files about items and users are there once for each domain. Any file may be plain, .gz or .xz.
+A mix of domains (FHCKM) names its domains in <D>.pt_datasets; its numbers are "<position of the domain>-<number>", all
+files about items and users are there once for each domain, and <D>.filtered_id lists the items of the index. Any file
+may be plain, .gz or .xz.
 """
 
 import gzip
@@ -66,12 +68,26 @@ class Part:
     """One domain of a data set, or all of it.
 
     Args:
-        prefix (str): of its numbers and ids, "<domain>-" in a mix of domains, "" elsewhere.
+        prefix (str): of its numbers, "0-", "1-", ... in a mix of domains, "" elsewhere.
         name (str): of its files.
     """
 
     prefix: str
     name: str
+
+    @property
+    def id_prefix(self):
+        """Prefix of its item and user ids, as `recbole-vqrec merge` writes them."""
+        return f"{self.name}-" if self.prefix else ""
+
+    def without_prefix(self, identifier):
+        """Return an id of ours as the authors write it in the files of one domain."""
+        prefix = self.id_prefix if identifier.startswith(self.id_prefix) else self.prefix
+        return identifier.removeprefix(prefix)
+
+    def numbers_of(self, numbers):
+        """Return the entries of id -> number that are of this domain."""
+        return {identifier: number for identifier, number in numbers.items() if number.startswith(self.prefix)}
 
 
 @dataclass(frozen=True)
@@ -118,7 +134,8 @@ class Layout:
     def part_file(self, part, suffix):
         """Return the path of a file of one domain, here or in the domain's own folder beside this one, or None."""
         name = f"{part.name}.{suffix}"
-        return find_file(self.folder, name) or find_file(self.folder.parent / part.name, name)
+        found = find_file(self.folder, name)
+        return find_file(self.folder.parent / part.name, name) if found is None and part.prefix else found
 
 
 def _train_file(path):
@@ -131,8 +148,14 @@ def parts_of(folder, name):
     if path is None:
         return [Part("", name)]
     domains = [domain.strip() for _, line in read_lines(path) for domain in line.split(",") if domain.strip()]
-    if not domains or len(set(domains)) != len(domains):
+    proper = all(re.fullmatch(r"\w[\w.-]*", domain) for domain in domains)
+    if not domains or len(set(domains)) != len(domains) or not proper:
         raise VQRecError(f"{path}: expected the distinct names of domains, separated by commas, found {domains}")
+    return parts_named(domains)
+
+
+def parts_named(domains):
+    """Return the parts of a mix of these domains."""
     return [Part(f"{position}-", domain) for position, domain in enumerate(domains)]
 
 
@@ -165,10 +188,15 @@ def _is_number(text):
     return text.isascii() and text.isdigit()
 
 
-def write_numbers(path, ids, numbers=None):
-    """Write ids and their numbers, by default 0, 1, 2, ..., as an <D>.item2index or <D>.user2index file."""
+def write_numbers(path, ids, numbers):
+    """Write ids and their numbers as an <D>.item2index or <D>.user2index file."""
+    write_lines(path, (f"{identifier}\t{number}" for identifier, number in zip(ids, numbers)))
+
+
+def write_lines(path, lines):
+    """Write the lines of a text file, replacing it only when complete."""
     with artifacts.replace_when_done(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{identifier}\t{number}\n" for identifier, number in zip(ids, numbers or range(len(ids))))
+        file.writelines(f"{line}\n" for line in lines)
 
 
 def number_order(number):

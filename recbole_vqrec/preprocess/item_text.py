@@ -3,13 +3,15 @@
 from recbole_vqrec.errors import VQRecError, examples, nearest
 from recbole_vqrec.preprocess.atomic_files import read_table
 
+NOT_TEXT = ("item_id", "domain")  # columns of <D>.item that are no text
+
 
 def item_texts(path, text_columns=None, empty_text=None, remedy="make it with 'recbole-vqrec preprocess'"):
     """Return the item ids and texts of an atomic item file.
 
     Args:
         path (str or Path): <D>.item with a column item_id.
-        text_columns (list of str, optional): columns that form the text; by default all but item_id.
+        text_columns (list of str, optional): columns that form the text; by default all but item_id and domain.
         empty_text (str, optional): text of items whose columns are all empty.
         remedy (str): what to do if the file is missing.
 
@@ -22,7 +24,7 @@ def item_texts(path, text_columns=None, empty_text=None, remedy="make it with 'r
     table = read_table(path, remedy)
     if "item_id" not in table:
         raise VQRecError(f"{path}: has no column item_id, only {', '.join(table.columns)}")
-    columns = list(text_columns or [column for column in table if column != "item_id"])
+    columns = list(text_columns or [column for column in table if column not in NOT_TEXT])
     missing = [column for column in columns if column not in table]
     if missing or not columns:
         name = missing[0] if missing else "(none)"

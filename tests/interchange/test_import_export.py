@@ -6,6 +6,8 @@ import lzma
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import authors_files
 from authors_files import FEATURES, FILES, HEADER, INTER, quantizer
@@ -16,6 +18,7 @@ from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.interchange.export_unisrec import export_unisrec
 from recbole_vqrec.interchange.import_unisrec import import_unisrec
+from recbole_vqrec.preprocess.atomic_files import read_table
 from recbole_vqrec.quantization.item_codes import ItemCodes
 
 
@@ -126,7 +129,7 @@ def test_users_are_in_the_order_of_their_numbers(tmp_path):
     users = [line.split("\t")[0] for line in lines(folder / "Toy.inter")[1:]]
     assert users == ["0"] * 4 + ["2"] * 4 + ["10"] * 4
     with open(folder / "Toy.inter", "w") as file:  # any order of the lines
-        file.write(INTER[0] + "\n" + "".join(f"{user}\t{item}\t{item}\n" for user in ("10", "0", "2") for item in "0123"))
+        file.write("\n".join([INTER[0], *(f"{user}\t{item}\t{item}" for user in ("10", "0", "2") for item in "0123")]))
     export_unisrec(folder, "Toy", tmp_path / "back", stage_options())
     assert lines(tmp_path / "back" / "Toy.valid.inter") == [HEADER, "0\t0 1\t2", "2\t0 1\t2", "10\t0 1\t2"]
 
@@ -135,9 +138,9 @@ def test_mix_of_domains_both_ways(tmp_path):
     source = authors_files.write_mix(tmp_path / "FT")
     bring_in(source, tmp_path / "out")
     folder = tmp_path / "out" / "FT"
-    assert lines(folder / "FT.inter")[1:3] == ["0-U1\t0-X00A\t0", "0-U1\t0-B00B\t1"]
-    assert lines(folder / "FT.inter")[14] == "1-U1\t1-X00A\t0"
-    assert lines(folder / "FT.item")[1] == "0-B00E\tgreen paint"
+    assert lines(folder / "FT.inter")[1:3] == ["Food-U1\tFood-X00A\t0", "Food-U1\tFood-B00B\t1"]
+    assert lines(folder / "FT.inter")[14] == "Toys-U1\tToys-X00A\t0"
+    assert lines(folder / "FT.item")[1] == "Food-B00E\tFood\tgreen paint"
     codes = ItemCodes.load(folder / "FT.published.codes.safetensors", "")
     np.testing.assert_array_equal(codes.codes, quantizer().encode(np.concatenate([FEATURES, FEATURES])))
     export_unisrec(folder, "FT", tmp_path / "back", stage_options())
@@ -145,6 +148,82 @@ def test_mix_of_domains_both_ways(tmp_path):
     assert sorted(file.name for file in (tmp_path / "back").iterdir()) == names
     for name in names:
         assert (tmp_path / "back" / name).read_bytes() == (source / name).read_bytes(), name
+
+
+MERGED = [
+    "user_id:token\titem_id:token\ttimestamp:float",
+    *["tea-u\ttea-b\t0", "tea-u\ttea-a\t1", "tea-u\ttea-b\t2", "tea-u\ttea-c\t3"],
+    *(f"tea-pots-u\ttea-pots-{item}\t{time}" for time, item in enumerate("aaba")),
+]
+MERGED_ITEMS = [
+    "item_id:token\tdomain:token\ttext:token_seq",
+    *["tea-a\ttea\tgreen tea", "tea-b\ttea\tblack tea", "tea-c\ttea\tmint"],
+    *["tea-pots-a\ttea-pots\tbig pot", "tea-pots-b\ttea-pots\tpot"],
+]
+
+
+def test_merged_data_set_gets_the_layout_of_a_mix(tmp_path):
+    """Domains that are the beginning of each other's names, as `recbole-vqrec merge` makes them."""
+    folder = tmp_path / "data" / "Mix"
+    folder.mkdir(parents=True)
+    (folder / "Mix.inter").write_text("\n".join(MERGED) + "\n")
+    (folder / "Mix.item").write_text("\n".join(MERGED_ITEMS) + "\n")
+    export_unisrec(folder, "Mix", tmp_path / "theirs", stage_options())
+    assert lines(tmp_path / "theirs" / "Mix.pt_datasets") == ["tea,tea-pots"]
+    assert lines(tmp_path / "theirs" / "Mix.train.inter") == [HEADER, "0-0\t0-0\t0-1", "1-0\t1-0\t1-0"]
+    assert lines(tmp_path / "theirs" / "Mix.test.inter") == [HEADER, "0-0\t0-0 0-1 0-0\t0-2", "1-0\t1-0 1-0 1-1\t1-0"]
+    assert lines(tmp_path / "theirs" / "Mix.filtered_id") == ["0-0", "0-1", "1-0"]
+    assert lines(tmp_path / "theirs" / "tea.item2index") == ["b\t0", "a\t1", "c\t2"]
+    assert lines(tmp_path / "theirs" / "tea-pots.text") == ["item_id:token\ttext:token_seq", "a\tbig pot", "b\tpot"]
+    bring_in(tmp_path / "theirs", tmp_path / "again")
+    assert lines(tmp_path / "again" / "Mix" / "Mix.inter") == MERGED
+    assert lines(tmp_path / "again" / "Mix" / "Mix.item") == MERGED_ITEMS
+    (folder / "Mix.inter").write_text("\n".join([*MERGED, "cups-u\ttea-a\t0"]) + "\n")
+    with pytest.raises(VQRecError, match="id 'cups-u' is of none of the domains tea, tea-pots"):
+        export_unisrec(folder, "Mix", tmp_path / "other", stage_options())
+
+
+def test_mix_with_numbers_as_ids(tmp_path):
+    source = authors_files.write_mix(tmp_path / "FT")
+    for file in source.glob("*2index"):
+        file.unlink()
+    bring_in(source, tmp_path / "out", ids="number")
+    folder = tmp_path / "out" / "FT"
+    assert lines(folder / "FT.inter")[14] == "1-0\t1-0\t0"
+    export_unisrec(folder, "FT", tmp_path / "back", stage_options())
+    for name in ("FT.train.inter", "FT.test.inter", "FT.filtered_id", f"FT.{authors_files.INDEX}", "Toys.feat1CLS"):
+        assert (tmp_path / "back" / name).read_bytes() == (source / name).read_bytes(), name
+    (source / "FT.pt_datasets").unlink()
+    with pytest.raises(VQRecError, match="unknown user number '0-0', expected a number .a mix of domains needs FT.pt"):
+        bring_in(source, tmp_path / "other", ids="number")
+
+
+def test_second_view_of_the_texts(tmp_path):
+    source = authors_files.write(tmp_path / "a")
+    (FEATURES + 1).tofile(source / "Toy.feat2CLS")
+    bring_in(source, tmp_path / "out")
+    path = tmp_path / "out" / "Toy" / "Toy.bert-base-uncased.word-drop.emb.safetensors"
+    np.testing.assert_array_equal(load_embeddings(path, "")[1], FEATURES + 1)
+    export_unisrec(tmp_path / "out" / "Toy", "Toy", tmp_path / "back", stage_options())
+    assert (tmp_path / "back" / "Toy.feat2CLS").read_bytes() == (source / "Toy.feat2CLS").read_bytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(FILES)), st.binary(max_size=40), st.integers(0, 100))
+def test_any_damage_gives_one_line_or_readable_files(tmp_path_factory, suffix, content, at):
+    folder = tmp_path_factory.mktemp("damage")
+    source = authors_files.write(folder / "a", index=False)
+    file = source / f"Toy.{suffix}"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:at] + content + whole[at + len(content) :])
+    try:
+        bring_in(source, folder / "out")
+    except VQRecError as error:
+        assert "\n" not in str(error)
+        return
+    target = folder / "out" / "Toy"
+    assert set(read_table(target / "Toy.item", "")["item_id"]) >= set(read_table(target / "Toy.inter", "")["item_id"])
+    export_unisrec(target, "Toy", folder / "back", stage_options())
 
 
 def test_filtered_ids_must_be_the_training_items(tmp_path):
@@ -169,7 +248,9 @@ def test_filtered_ids_must_be_the_training_items(tmp_path):
         ({"user2index": [*FILES["user2index"], "U4\t3"]}, "1 users of Toy.user2index have no rows"),
         ({"user2index": FILES["user2index"][:2]}, "unknown user number '2'"),
         ({"text": FILES["text"][:-1]}, "lacks 1 of 5 items of the data set .B00D."),
-        ({"text": [*FILES["text"], "B00F\tnew"]}, "Toy.text line 7: 1 items such as 'B00F' are not in Toy.item2index"),
+        ({"text": [*FILES["text"], "B00F\tnew"]}, "Toy.text: 1 items .B00F. are not in Toy.item2index"),
+        ({"text": [*FILES["text"], "B00F"]}, "Toy.text line 7: found 'B00F', expected item, tab, text"),
+        ({"text": ["item\ttext"]}, "Toy.text line 1: found 'item\ttext', expected item_id:token"),
         ({"text": [*FILES["text"], "X00A\tagain"]}, "Toy.text line 7: item 'X00A' for the second time"),
     ],
 )
