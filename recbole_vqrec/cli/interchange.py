@@ -12,6 +12,12 @@ max_length_option = click.option(
 )
 
 
+def _say(made):
+    """Say what was left out or filled in, what was made, where, and how long it took."""
+    click.echo("\n".join([*made["notes"], ", ".join(f"{value:,} {name}" for name, value in made["summary"].items())]))
+    click.echo("\n".join(map(str, made["paths"])))
+
+
 @click.command("import-unisrec")
 @click.argument("folder", type=click.Path())
 @click.option("--name", default=None, help="data set name  [default: the authors' name]")
@@ -46,10 +52,7 @@ def import_unisrec(folder, out, name, ids, plm_size, index, missing, max_length,
 
     options = _stage_options(given)
     made = import_unisrec(folder, out, options, name, ids, index, missing, plm_size, max_length, force)
-    for note in made["notes"]:
-        click.echo(note)
-    click.echo(", ".join(f"{value:,} {name}" for name, value in made["summary"].items()))
-    click.echo("\n".join(str(path) for path in made["paths"]))
+    _say(made)
 
 
 @click.command("export-unisrec")
@@ -68,6 +71,4 @@ def export_unisrec(dataset, force, out, max_length, **given):
 
     options = _stage_options(given)
     made = export_unisrec(Path(options["data_path"]) / dataset, dataset, out, options, max_length, force)
-    for note in made["notes"]:
-        click.echo(note)
-    click.echo("\n".join(str(path) for path in made["paths"]))
+    _say(made)

@@ -1,9 +1,11 @@
 """Atomic files, text embeddings and item codes -> the authors' layout, so that their scripts run on the data set."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.item_code_table import codes_path
@@ -24,7 +26,7 @@ from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
 QUANTIZER = ("rotation", "offset", "centroids")
 
 
-def export_unisrec(folder, dataset, out, options, max_length=50, force=False):
+def export_unisrec(folder, dataset, out, options, max_length=50, force=False, progress=True):
     """Write the authors' files of a data set; texts, embeddings and codes where there are any.
 
     A mix of domains (an imported one, or one made by `recbole-vqrec merge`) gets their layout of a pre-training set.
@@ -36,13 +38,16 @@ def export_unisrec(folder, dataset, out, options, max_length=50, force=False):
         options (dict): of props/item_codes.yaml; plm and item_codes name the embeddings and codes.
         max_length (int): items to which histories are cut.
         force (bool): replace an export that is there.
+        progress (bool): show a progress bar.
 
     Returns:
-        dict: "paths" (list of Path) and "notes" (list of str).
+        dict: "summary" (users, items, interactions, seconds as name -> value), "paths" (list of Path) and "notes"
+        (list of str).
 
     Raises:
         VQRecError: the result is there already, a user has too few interactions, or numbers of other items.
     """
+    started = time.monotonic()
     folder, out = Path(folder), Path(out)
     files = {split: out / f"{dataset}.{split}.inter" for split in SPLITS}
     there = [path.name for path in files.values() if path.exists()]
@@ -53,7 +58,8 @@ def export_unisrec(folder, dataset, out, options, max_length=50, force=False):
     parts, item_number, user_number = number_items_and_users(folder, dataset, users, items, texts or ())
 
     order = sorted(zip(users, items), key=lambda user: number_order(user_number[user[0]]))
-    rows = ((user_number[user], [item_number[item] for item in sequence]) for user, sequence in order)
+    bar = tqdm(order, desc="export", unit=" users", disable=not progress)
+    rows = ((user_number[user], [item_number[item] for item in sequence]) for user, sequence in bar)
     write_users(files, rows, max_length)
     paths, notes = list(files.values()), []
     for part in parts:
@@ -83,7 +89,13 @@ def export_unisrec(folder, dataset, out, options, max_length=50, force=False):
     ):
         paths += made
         notes += said
-    return {"paths": paths, "notes": notes}
+    summary = {
+        "users": len(users),
+        "items": len(item_number),
+        "interactions": sum(map(len, items)),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    return {"summary": summary, "paths": paths, "notes": notes}
 
 
 def _sequences(inter):
@@ -92,8 +104,8 @@ def _sequences(inter):
     missing = [column for column in ("user_id", "item_id", "timestamp") if column not in table]
     if missing:
         raise VQRecError(f"{inter}: has no column {missing[0]}, only {', '.join(table.columns)}")
-    time = pd.to_numeric(table["timestamp"], errors="coerce")
-    wrong = np.flatnonzero(~np.isfinite(time))
+    times = pd.to_numeric(table["timestamp"], errors="coerce")
+    wrong = np.flatnonzero(~np.isfinite(times))
     if len(wrong):
         raise VQRecError(
             f"{inter} line {wrong[0] + 2}: timestamp is '{table['timestamp'].iloc[wrong[0]]}', expected a number"
@@ -102,7 +114,7 @@ def _sequences(inter):
         raise VQRecError(f"{inter}: has no interactions")
     user, users = pd.factorize(table["user_id"])
     ends = np.cumsum(np.bincount(user, minlength=len(users)))
-    items = np.split(table["item_id"].to_numpy()[np.lexsort((time, user))], ends[:-1])
+    items = np.split(table["item_id"].to_numpy()[np.lexsort((times, user))], ends[:-1])
     return list(users), [sequence.tolist() for sequence in items]
 
 

@@ -1,6 +1,7 @@
 """The authors' published files -> atomic files, text embeddings and item codes matched by item id."""
 
 import contextlib
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -102,8 +103,8 @@ def _interactions(layout, item_of, user_of, max_length, progress):
     found = {}
     shared = {}  # one object an id, which bounds memory
     for user, items in tqdm(read_users(files, max_length), desc="import", unit=" users", disable=not progress):
-        _check_numbers(layout, "user", [user], user_of)
-        _check_numbers(layout, "item", items, item_of)
+        _check_numbers(layout, user, "user", [user], user_of)
+        _check_numbers(layout, user, "item", items, item_of)
         names = item_of or shared
         found[user] = [names.setdefault(number, number) for number in items]
     if not found:
@@ -147,17 +148,22 @@ def _numbers_in(layout, table):
     return {number: number for number in numbers}
 
 
-def _check_numbers(layout, kind, numbers, known):
+def _check_numbers(layout, user, kind, numbers, known):
     """Raise `VQRecError` for a number that is unknown, or of another form where none are known."""
-    prefixes = [part.prefix for part in layout.parts]
-    for number in numbers:
-        prefix, dash, digits = number.rpartition("-")
-        unlike = f"{prefix}{dash}" not in prefixes or not (digits.isascii() and digits.isdigit())
-        if number not in known if known is not None else unlike:
-            like = "a number" if prefixes == [""] else f"<domain>-<number> with domain 0..{len(prefixes) - 1}"
-            expected = f"those of {layout.name}.{kind}2index" if known is not None else like
-            hint = f" (a mix of domains needs {layout.name}.pt_datasets)" if dash and prefixes == [""] else ""
-            raise VQRecError(f"{layout.folder}: unknown {kind} number '{number}', expected {expected}{hint}")
+    if known is not None:
+        wrong = [number for number in numbers if number not in known]
+        expected = f"one of {layout.name}.{kind}2index"
+    else:
+        prefixes = [part.prefix for part in layout.parts]
+        form = re.compile(f"({'|'.join(map(re.escape, prefixes))})[0-9]+")
+        wrong = [number for number in numbers if not form.fullmatch(number)]
+        expected = f"<domain>-<number> with domain 0..{len(prefixes) - 1}" if prefixes[0] else "a number"
+    if wrong:
+        mix = "-" in wrong[0] and not layout.parts[0].prefix
+        hint = f" (a mix of domains needs {layout.name}.pt_datasets)" if mix else ""
+        raise VQRecError(
+            f"{layout.split_file('test')}: user '{user}': unknown {kind} number '{wrong[0]}', expected {expected}{hint}"
+        )
 
 
 def _write_embeddings(target, name, options, item_ids, suffix, vectors, source):
@@ -223,5 +229,6 @@ def _summary(table, items, texts, seconds):
         "seconds": round(seconds, 1),
     }
     if texts is not None:
-        found["average text length"] = round(texts["text"].str.split().str.len().mean(), 2)
+        characters = texts["text"].str.removesuffix(" ").str.len()  # the authors end every text in a blank
+        found["average text length"] = round(characters.mean(), 2)
     return found

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from recbole_vqrec.config import stage_options
+from recbole_vqrec.interchange.import_unisrec import import_unisrec
 from recbole_vqrec.quantization.faiss_index import write_index
 from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
 
@@ -40,7 +42,7 @@ def quantizer():
     return ProductQuantizer(rotation, offset, random.normal(size=(2, 256, 2)).astype(np.float32))
 
 
-def write(folder, name="Toy", features=True, index=True, prefix="", **changed):
+def write(folder, name="Toy", features=True, index=True, **changed):
     """Write the files of a data set; `changed` are files with other lines, None for a missing one."""
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, lines in {**FILES, **changed}.items():
@@ -74,3 +76,13 @@ def write_mix(folder):
     codes = quantizer().encode(np.concatenate([FEATURES[:4], FEATURES[:4]]))
     write_index(folder / f"FT.{INDEX}", quantizer(), codes)
     return folder
+
+
+def bring_in(folder, out, **options):
+    """Import a folder whose vectors have the size of FEATURES."""
+    return import_unisrec(folder, out, stage_options(), plm_size=4, progress=False, **options)
+
+
+def lines(path):
+    """Return the lines of a text file."""
+    return path.read_text(encoding="utf-8").splitlines()

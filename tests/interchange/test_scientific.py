@@ -42,6 +42,7 @@ def test_counts_of_the_paper(imported):
     out, made = imported
     summary = made["summary"]
     assert (summary["users"], summary["items"], summary["interactions"]) == (8442, 4385, 59427)
+    assert (summary["average length"], summary["average text length"]) == (7.04, 182.87)
     assert len((out / NAME / f"{NAME}.inter").read_text().splitlines()) == 1 + 59427
     assert len((out / NAME / f"{NAME}.item").read_text().splitlines()) == 1 + 4385
     codes = ItemCodes.load(out / NAME / f"{NAME}.published.codes.safetensors", "")
