@@ -39,7 +39,7 @@ def test_any_damage_gives_one_line_or_readable_files(tmp_path_factory, suffix, c
     [
         ({"test.inter": None}, "Toy.test.inter: not found; all three splits are needed"),
         ({"valid.inter": FILES["valid.inter"][:-1]}, "Toy.valid.inter has no more users, Toy.test.inter line 4"),
-        ({"item2index": FILES["item2index"][:-1]}, "Toy.test.inter: user '0': unknown item number '4', expected one of"),
+        ({"item2index": FILES["item2index"][:-1]}, "Toy.test.inter: user '0': unknown item number '4', expected"),
         ({"item2index": ["X00A 0"]}, "Toy.item2index line 1: found 'X00A 0', expected id, tab, number"),
         ({"item2index": [*FILES["item2index"], "B00F\t6"]}, "number 5 is missing"),
         ({"item2index": [*FILES["item2index"], "X00A\t5"]}, "line 6: 'X00A' for the second time"),

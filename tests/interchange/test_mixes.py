@@ -71,6 +71,7 @@ def test_mix_with_numbers_as_ids(tmp_path):
     export_unisrec(folder, "FT", tmp_path / "back", stage_options())
     for name in ("FT.train.inter", "FT.test.inter", "FT.filtered_id", f"FT.{authors_files.INDEX}", "Toys.feat1CLS"):
         assert (tmp_path / "back" / name).read_bytes() == (source / name).read_bytes(), name
+    assert lines(tmp_path / "back" / "Toys.item2index") == ["0\t0", "1\t1", "2\t2", "3\t3", "4\t4"]
     (source / "FT.pt_datasets").unlink()
     with pytest.raises(VQRecError, match="unknown user number '0-0', expected a number .a mix of domains needs FT.pt"):
         bring_in(source, tmp_path / "other", ids="number")
