@@ -45,6 +45,7 @@ setup(
         "safetensors>=0.4",
         "click>=8",
         "tabulate>=0.9",
+        "requests>=2.28",
         "tqdm",
         "pyyaml",
     ],

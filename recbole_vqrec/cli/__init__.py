@@ -3,6 +3,8 @@
 import click
 
 from recbole_vqrec import __version__
+from recbole_vqrec.cli.download import download
+from recbole_vqrec.cli.interchange import export_unisrec, import_unisrec
 from recbole_vqrec.cli.item_codes import embed, encode
 from recbole_vqrec.cli.preprocess import merge, preprocess
 from recbole_vqrec.cli.run import run
@@ -14,5 +16,5 @@ def main():
     """VQ-Rec for RecBole: raw -> atomic -> text embedding -> codes -> train -> compare."""
 
 
-for command in (preprocess, merge, embed, encode, run):
+for command in (download, preprocess, merge, embed, encode, run, import_unisrec, export_unisrec):
     main.add_command(command)

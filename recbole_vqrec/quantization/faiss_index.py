@@ -1,10 +1,11 @@
-"""The authors' published faiss index files: their quantizer and the item codes in them.
+"""The authors' published faiss index files: their quantizer and the item codes in them, read and written.
 
 Axis legend: N items in the index, D codebooks, M codes per codebook, d input size, r rotated size.
 """
 
 import numpy as np
 
+from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
 
@@ -60,3 +61,39 @@ def _unpack(packed, codebooks, bits):
     """Return [N, D] codes from rows of little-endian packed bits."""
     flat = np.unpackbits(packed, axis=1, bitorder="little")[:, : codebooks * bits]
     return flat.reshape(len(packed), codebooks, bits).astype(np.int64) @ (1 << np.arange(bits))
+
+
+def index_name(codebooks):
+    """Return the authors' suffix of an index file, to which their loader is set by default."""
+    return f"OPQ{codebooks},IVF1,PQ{codebooks}x8.strict.index"
+
+
+def write_index(path, quantizer, codes):
+    """Write a quantizer and codes as a faiss index `OPQ<D>,IVF1,PQ<D>x8` (inner product), the inverse of `read_index`.
+
+    Args:
+        path (str or Path): the file; replaced only when complete.
+        quantizer (ProductQuantizer): with M = 256, a byte a code.
+        codes (np.ndarray): [N, D] integers.
+    """
+    import faiss
+
+    codebooks, codes_per_codebook, _ = quantizer.centroids.shape
+    if codes_per_codebook != 256:
+        raise VQRecError(f"{path}: {codes_per_codebook} codes per codebook do not fill a byte, the index needs 256")
+    rotated, size = quantizer.rotation.shape
+    coarse = faiss.IndexFlatIP(rotated)
+    coarse.add(-quantizer.offset[None])
+    inner = faiss.IndexIVFPQ(coarse, rotated, 1, codebooks, 8, faiss.METRIC_INNER_PRODUCT)
+    faiss.copy_array_to_vector(np.ascontiguousarray(quantizer.centroids, dtype=np.float32).ravel(), inner.pq.centroids)
+    codes = np.ascontiguousarray(codes, dtype=np.uint8)
+    ids = np.arange(len(codes), dtype=np.int64)
+    inner.invlists.add_entries(0, len(codes), faiss.swig_ptr(ids), faiss.swig_ptr(codes))
+    inner.is_trained, inner.by_residual, inner.ntotal = True, True, len(codes)
+    transform = faiss.LinearTransform(size, rotated, False)
+    faiss.copy_array_to_vector(np.ascontiguousarray(quantizer.rotation, dtype=np.float32).ravel(), transform.A)
+    transform.is_trained = True
+    index = faiss.IndexPreTransform(transform, inner)
+    index.is_trained, index.ntotal = True, len(codes)
+    with artifacts.replace_when_done(path) as temporary:
+        faiss.write_index(index, str(temporary))

@@ -20,20 +20,22 @@ from recbole_vqrec.quantization.item_codes import ItemCodes
 MISSING = ("refuse", "nearest-text", "embeddings")
 
 
-def import_index(folder, dataset, index_file, options, missing="refuse"):
+def import_index(folder, dataset, index_file, options, missing="refuse", numbered=None):
     """Write the code file of a data set from an authors' index.
 
     The authors number items 0, 1, 2, ... (<D>.item2index) and add to a "strict" index only the items of the training
     split, in ascending number; a full index holds all of them.
 
     Args:
-        folder (str or Path): the data set's folder, its item ids being the authors' numbers.
+        folder (str or Path): the data set's folder.
         dataset (str): D.
         index_file (str or Path): the faiss index.
         options (dict): of props/item_codes.yaml; plm names the embeddings for `missing="embeddings"`.
         missing (str): codes of items that are not in the index: "refuse" stops, "nearest-text" takes those of the
             item with the most similar text (TF-IDF cosine), "embeddings" encodes their text embeddings with the
             index's own quantizer. The choice is recorded in the code file.
+        numbered (list of str, optional): all item ids in the order of the authors' numbers; by default the item ids
+            are these numbers.
 
     Returns:
         tuple: path of the code file, and a line that says what it holds.
@@ -48,9 +50,10 @@ def import_index(folder, dataset, index_file, options, missing="refuse"):
     if not index_file.is_file():
         raise VQRecError(f"{index_file}: index file not found")
     quantizer, codes = read_index(index_file)
-    item_ids = _all_items(folder, dataset)
+    item_ids = numbered or _all_items(folder, dataset)
     in_index = _indexed_items(folder, dataset, item_ids, len(codes), index_file)
-    absent = sorted(set(item_ids) - set(in_index), key=int)
+    indexed = set(in_index)
+    absent = [item for item in item_ids if item not in indexed]
     if absent and missing == "refuse":
         raise VQRecError(
             f"{index_file}: lacks {len(absent)} of {len(item_ids):,} items, which training never sees "
@@ -95,7 +98,8 @@ def _all_items(folder, dataset):
 
 def _indexed_items(folder, dataset, item_ids, count, index_file):
     """Return the ids of the items in an index of `count` items, in its order."""
-    trained = sorted(training_items(folder, dataset), key=int)
+    seen = training_items(folder, dataset)
+    trained = [item for item in item_ids if item in seen]
     for candidates in (item_ids, trained):
         if count == len(candidates):
             return candidates

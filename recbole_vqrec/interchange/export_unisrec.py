@@ -1,0 +1,165 @@
+"""Atomic files, text embeddings and item codes -> the authors' layout, so that their scripts run on the data set."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.data.item_code_table import codes_path
+from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
+from recbole_vqrec.embedding.text_encoder import load_embeddings
+from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.interchange.layout import SPLITS, number_order, write_lines, write_numbers
+from recbole_vqrec.interchange.numbering import number_items_and_users
+from recbole_vqrec.interchange.part_files import FEATURES, TEXT_HEADER
+from recbole_vqrec.interchange.prefix_rows import write_users
+from recbole_vqrec.preprocess.atomic_files import read_table
+from recbole_vqrec.preprocess.item_text import item_texts
+from recbole_vqrec.quantization.encode import training_items
+from recbole_vqrec.quantization.faiss_index import index_name, write_index
+from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
+from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
+
+QUANTIZER = ("rotation", "offset", "centroids")
+
+
+def export_unisrec(folder, dataset, out, options, max_length=50, force=False, progress=True):
+    """Write the authors' files of a data set; texts, embeddings and codes where there are any.
+
+    A mix of domains (an imported one, or one made by `recbole-vqrec merge`) gets their layout of a pre-training set.
+
+    Args:
+        folder (str or Path): the data set's folder.
+        dataset (str): D.
+        out (str or Path): folder to write.
+        options (dict): of props/item_codes.yaml; plm and item_codes name the embeddings and codes.
+        max_length (int): items to which histories are cut.
+        force (bool): replace an export that is there.
+        progress (bool): show a progress bar.
+
+    Returns:
+        dict: "summary" (users, items, interactions, seconds as name -> value), "paths" (list of Path) and "notes"
+        (list of str).
+
+    Raises:
+        VQRecError: the result is there already, a user has too few interactions, or numbers of other items.
+    """
+    started = time.monotonic()
+    folder, out = Path(folder), Path(out)
+    files = {split: out / f"{dataset}.{split}.inter" for split in SPLITS}
+    there = [path.name for path in files.values() if path.exists()]
+    if there and not force:
+        raise VQRecError(f"{out}: holds {examples(there)} already; --force replaces them")
+    users, items = _sequences(artifacts.atomic_file(folder, dataset, "inter"))
+    texts = _texts(folder, dataset, options)
+    parts, item_number, user_number = number_items_and_users(folder, dataset, users, items, texts or ())
+
+    order = sorted(zip(users, items), key=lambda user: number_order(user_number[user[0]]))
+    bar = tqdm(order, desc="export", unit=" users", disable=not progress)
+    rows = ((user_number[user], [item_number[item] for item in sequence]) for user, sequence in bar)
+    write_users(files, rows, max_length)
+    paths, notes = list(files.values()), []
+    for part in parts:
+        for suffix, numbers in (("item2index", item_number), ("user2index", user_number)):
+            paths.append(out / f"{part.name}.{suffix}")
+            chosen = part.numbers_of(numbers)
+            write_numbers(
+                paths[-1], map(part.without_prefix, chosen), (number[len(part.prefix) :] for number in chosen.values())
+            )
+        if texts is not None:
+            chosen = part.numbers_of(item_number)
+            lines = [f"{part.without_prefix(item)}\t{text.strip()}" for item, text in texts.items() if item in chosen]
+            paths.append(out / f"{part.name}.text")
+            write_lines(paths[-1], [TEXT_HEADER, *lines])
+    if texts is None:
+        notes.append(f"no .text: {dataset} has no .item file")
+    in_index = list(item_number)
+    if parts[0].prefix:
+        seen = training_items(folder, dataset)
+        in_index = [item for item in item_number if item in seen]
+        paths += [out / f"{dataset}.filtered_id", out / f"{dataset}.pt_datasets"]
+        write_lines(paths[-2], (item_number[item] for item in in_index))
+        write_lines(paths[-1], [",".join(part.name for part in parts)])
+    for made, said in (
+        *(_write_features(folder, dataset, out, parts, options, item_number, suffix) for suffix in FEATURES),
+        _write_index(folder, dataset, out, options, in_index),
+    ):
+        paths += made
+        notes += said
+    summary = {
+        "users": len(users),
+        "items": len(item_number),
+        "interactions": sum(map(len, items)),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    return {"summary": summary, "paths": paths, "notes": notes}
+
+
+def _sequences(inter):
+    """Return users in the order of the file, and the items of each by time and position in the file."""
+    table = read_table(inter, "make it with 'recbole-vqrec preprocess'")
+    missing = [column for column in ("user_id", "item_id", "timestamp") if column not in table]
+    if missing:
+        raise VQRecError(f"{inter}: has no column {missing[0]}, only {', '.join(table.columns)}")
+    times = pd.to_numeric(table["timestamp"], errors="coerce")
+    wrong = np.flatnonzero(~np.isfinite(times))
+    if len(wrong):
+        raise VQRecError(
+            f"{inter} line {wrong[0] + 2}: timestamp is '{table['timestamp'].iloc[wrong[0]]}', expected a number"
+        )
+    if table.empty:
+        raise VQRecError(f"{inter}: has no interactions")
+    user, users = pd.factorize(table["user_id"])
+    ends = np.cumsum(np.bincount(user, minlength=len(users)))
+    items = np.split(table["item_id"].to_numpy()[np.lexsort((times, user))], ends[:-1])
+    return list(users), [sequence.tolist() for sequence in items]
+
+
+def _texts(folder, dataset, options):
+    """Return item id -> text, or None where there is no <D>.item."""
+    path = artifacts.atomic_file(folder, dataset, "item")
+    if not path.is_file():
+        return None
+    return dict(zip(*item_texts(path, options["text_columns"], options["empty_text"] or " ")))
+
+
+def _write_features(folder, dataset, out, parts, options, item_number, suffix):
+    """Return (paths, notes) of the text embeddings as headerless float32 in the order of numbers."""
+    plm = options["plm"]
+    path = artifacts.embedding_file(folder, dataset, artifacts.short_name(plm) + FEATURES[suffix])
+    remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {plm}'"
+    if not path.is_file():
+        return [], [] if FEATURES[suffix] else [f"no .{suffix}: {path.name} is not there; {remedy}"]
+    artifacts.refuse_stale(path, artifacts.read_manifest(path, EMBEDDING_KIND, remedy), remedy)
+    item_ids, embeddings, _ = load_embeddings(path, remedy)
+    paths = []
+    for part in parts:
+        rows = artifacts.rows_of(item_ids, part.numbers_of(item_number), path, remedy)
+        paths.append(out / f"{part.name}.{suffix}")
+        with artifacts.replace_when_done(paths[-1]) as temporary:
+            embeddings[rows].astype("<f4").tofile(temporary)
+    return paths, []
+
+
+def _write_index(folder, dataset, out, options, in_index):
+    """Return (paths, notes) of the item codes as a faiss index; items whose codes were only filled in are left out."""
+    path = codes_path(folder, dataset, options)
+    published = artifacts.codes_file(folder, dataset, "published")
+    if not path.is_file() and not options["item_codes"] and published.is_file():
+        path = published
+    remedy = f"run 'recbole-vqrec encode --dataset {dataset}'"
+    if not path.is_file():
+        return [], [f"no .index: {path.name} is not there; {remedy}"]
+    tensors, item_ids, manifest = artifacts.read_artifact(path, CODES_KIND, remedy)
+    artifacts.refuse_stale(path, manifest, remedy)
+    arrays = {name.removeprefix("quantizer."): tensor for name, tensor in tensors.items() if name != "codes"}
+    if set(arrays) != set(QUANTIZER) or manifest["codes_per_codebook"] != 256:
+        return [], [f"no .index: {path.name} is no plain product quantizer of 256 codes, which their scripts need"]
+    filled = set(manifest.get("filled_items", ()))
+    rows = artifacts.rows_of(item_ids, [item for item in in_index if item not in filled], path, remedy)
+    made = out / f"{dataset}.{index_name(manifest['codebooks'])}"
+    write_index(made, ProductQuantizer(*(arrays[name] for name in QUANTIZER)), tensors["codes"][rows])
+    return [made], []

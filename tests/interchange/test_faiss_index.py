@@ -1,0 +1,51 @@
+"""Quantizer and codes <-> the authors' faiss index."""
+
+import faiss
+import numpy as np
+import pytest
+
+from authors_files import FEATURES, quantizer
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.quantization.faiss_index import read_index, write_index
+from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
+
+
+def test_round_trip(tmp_path):
+    codes = np.array([[0, 255], [3, 4], [3, 4]])
+    write_index(tmp_path / "i.index", quantizer(), codes)
+    read, read_codes = read_index(tmp_path / "i.index")
+    np.testing.assert_array_equal(read_codes, codes)
+    for name, array in quantizer().tensors().items():
+        np.testing.assert_array_equal(read.tensors()[name], array)
+
+
+def test_faiss_adds_vectors_with_the_codes_of_our_encoder(tmp_path):
+    """The authors' loader adds all features to the index and reads their codes back."""
+    write_index(tmp_path / "i.index", quantizer(), np.zeros((2, 2)))
+    index = faiss.read_index(str(tmp_path / "i.index"))
+    assert index.ntotal == 2
+    index.add(FEATURES)
+    faiss.write_index(index, str(tmp_path / "more.index"))
+    _, codes = read_index(tmp_path / "more.index")
+    np.testing.assert_array_equal(codes[2:], quantizer().encode(FEATURES))
+
+
+def test_index_made_by_faiss_searches_alike_when_written_again(tmp_path):
+    vectors = np.random.default_rng(1).normal(size=(400, 8)).astype(np.float32)
+    index = faiss.index_factory(8, "OPQ2,IVF1,PQ2x8", faiss.METRIC_INNER_PRODUCT)
+    faiss.downcast_VectorTransform(index.chain.at(0)).niter = 1
+    index.train(vectors)
+    index.add(vectors)
+    faiss.write_index(index, str(tmp_path / "a.index"))
+    write_index(tmp_path / "b.index", *read_index(tmp_path / "a.index"))
+    again = faiss.read_index(str(tmp_path / "b.index"))
+    distances, found = index.search(vectors[:5], 3)
+    distances_again, found_again = again.search(vectors[:5], 3)
+    np.testing.assert_array_equal(found, found_again)
+    np.testing.assert_array_equal(distances, distances_again)
+
+
+def test_other_sizes_are_refused(tmp_path):
+    small = ProductQuantizer(np.eye(4, dtype=np.float32), np.zeros(4, dtype=np.float32), np.zeros((2, 16, 2)))
+    with pytest.raises(VQRecError, match="16 codes per codebook"):
+        write_index(tmp_path / "i.index", small, np.zeros((1, 2)))

@@ -1,0 +1,158 @@
+"""The authors' files -> ours and back, on three users and five items."""
+
+import gzip
+import lzma
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import authors_files
+from authors_files import FEATURES, FILES, HEADER, INTER, bring_in, lines, quantizer
+from recbole_vqrec import artifacts
+from recbole_vqrec.cli import main
+from recbole_vqrec.config import stage_options
+from recbole_vqrec.embedding.text_encoder import load_embeddings
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.interchange.export_unisrec import export_unisrec
+from recbole_vqrec.quantization.item_codes import ItemCodes
+
+
+def test_import_literal(tmp_path):
+    made = bring_in(authors_files.write(tmp_path / "a"), tmp_path / "out")
+    folder = tmp_path / "out" / "Toy"
+    assert lines(folder / "Toy.inter") == INTER
+    assert lines(folder / "Toy.item") == FILES["text"]
+    assert lines(folder / "Toy.item2index") == FILES["item2index"]
+    summary = made["summary"]
+    assert (summary["users"], summary["items"], summary["interactions"], summary["average length"]) == (3, 5, 13, 4.33)
+    ids, embeddings, manifest = load_embeddings(folder / "Toy.bert-base-uncased.emb.safetensors", "")
+    assert ids == ["X00A", "B00B", "B00C", "B00D", "B00E"]
+    np.testing.assert_array_equal(embeddings, FEATURES)
+    assert manifest["options"]["plm"] == "bert-base-uncased"
+    codes = ItemCodes.load(folder / "Toy.published.codes.safetensors", "")
+    assert codes.item_ids == ids
+    # the index lacks item 4, whose own embedding is encoded, as the authors' loader does
+    np.testing.assert_array_equal(codes.codes, quantizer().encode(FEATURES))
+    assert codes.manifest["filled_items"] == ["B00E"] and codes.manifest["options"]["missing"] == "embeddings"
+
+
+def test_import_with_numbers_as_ids(tmp_path):
+    bring_in(authors_files.write(tmp_path / "a"), tmp_path / "out", ids="number", name="Numbers")
+    folder = tmp_path / "out" / "Numbers"
+    assert lines(folder / "Numbers.inter")[1:4] == ["0\t0\t0", "0\t1\t1", "0\t2\t2"]
+    assert lines(folder / "Numbers.item")[1] == "4\tgreen paint"
+
+
+def test_import_without_id_files_takes_the_numbers_that_occur(tmp_path):
+    source = authors_files.write(tmp_path / "a", item2index=None, user2index=None)
+    with pytest.raises(VQRecError, match="Toy.item2index: not found; put it there, or choose --ids number"):
+        bring_in(source, tmp_path / "out")
+    made = bring_in(source, tmp_path / "out", ids="number")
+    assert lines(tmp_path / "out" / "Toy" / "Toy.item2index") == ["0\t0", "1\t1", "2\t2", "3\t3", "4\t4"]
+    assert "no item texts" in made["notes"][0]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_compressed_files_give_the_same_bytes(tmp_path, pack):
+    plain = authors_files.write(tmp_path / "a")
+    bring_in(plain, tmp_path / "out")
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for file in plain.iterdir():
+        suffix = {gzip.compress: ".gz", lzma.compress: ".xz"}[pack]
+        (packed / f"{file.name}{suffix}").write_bytes(pack(file.read_bytes()))
+    bring_in(packed, tmp_path / "again")
+    for file in (tmp_path / "out" / "Toy").iterdir():
+        assert file.read_bytes() == (tmp_path / "again" / "Toy" / file.name).read_bytes(), file.name
+
+
+def test_export_of_an_import_is_the_authors_files(tmp_path):
+    source = authors_files.write(tmp_path / "a")
+    bring_in(source, tmp_path / "out")
+    export_unisrec(tmp_path / "out" / "Toy", "Toy", tmp_path / "back", stage_options())
+    names = sorted(file.name for file in source.iterdir())
+    assert sorted(file.name for file in (tmp_path / "back").iterdir()) == names
+    for name in names:
+        assert (tmp_path / "back" / name).read_bytes() == (source / name).read_bytes(), name
+
+
+def test_import_of_an_export_is_the_data_set(tmp_path):
+    """Ids and times as our own preprocessing writes them; numbers are given by first appearance."""
+    folder = tmp_path / "data" / "Own"
+    folder.mkdir(parents=True)
+    (folder / "Own.inter").write_text(
+        "user_id:token\titem_id:token\ttimestamp:float\n"
+        "anna\tz\t0\nanna\ty\t1\nanna\tz\t2\nanna\tx\t3\nbob\tx\t0\nbob\tw\t1\nbob\ty\t2\nbob\ty\t3\n"
+    )
+    (folder / "Own.item").write_text("item_id:token\ttext:token_seq\nz\tsome tea\nw\ta cup\ny\tmilk\nx\ta spoon\n")
+    export_unisrec(folder, "Own", tmp_path / "theirs", stage_options())
+    assert lines(tmp_path / "theirs" / "Own.item2index") == ["z\t0", "y\t1", "x\t2", "w\t3"]
+    assert lines(tmp_path / "theirs" / "Own.train.inter") == [HEADER, "0\t0\t1", "1\t2\t3"]
+    assert lines(tmp_path / "theirs" / "Own.test.inter") == [HEADER, "0\t0 1 0\t2", "1\t2 3 1\t1"]
+    bring_in(tmp_path / "theirs", tmp_path / "again")
+    for suffix in ("inter", "item"):
+        assert (tmp_path / "again" / "Own" / f"Own.{suffix}").read_bytes() == (folder / f"Own.{suffix}").read_bytes()
+
+
+def test_export_orders_by_time_then_position(tmp_path):
+    folder = tmp_path / "Own"
+    folder.mkdir()
+    (folder / "Own.inter").write_text(
+        "item_id:token\tuser_id:token\ttimestamp:float\nd\tu\t9\na\tu\t1\nb\tu\t2.5\nc\tu\t2.5\ne\tu\t10\n"
+    )
+    export_unisrec(folder, "Own", tmp_path / "theirs", stage_options())
+    assert lines(tmp_path / "theirs" / "Own.item2index") == ["a\t0", "b\t1", "c\t2", "d\t3", "e\t4"]
+    assert lines(tmp_path / "theirs" / "Own.test.inter") == [HEADER, "0\t0 1 2 3\t4"]
+
+
+def test_users_are_in_the_order_of_their_numbers(tmp_path):
+    rows = {
+        split: [HEADER, *(f"{user}\t{row}" for user in ("10", "2", "0"))]
+        for split, row in (("train.inter", "0\t1"), ("valid.inter", "0 1\t2"), ("test.inter", "0 1 2\t3"))
+    }
+    source = authors_files.write(tmp_path / "a", features=False, index=False, user2index=None, text=None, **rows)
+    bring_in(source, tmp_path / "out", ids="number")
+    folder = tmp_path / "out" / "Toy"
+    users = [line.split("\t")[0] for line in lines(folder / "Toy.inter")[1:]]
+    assert users == ["0"] * 4 + ["2"] * 4 + ["10"] * 4
+    with open(folder / "Toy.inter", "w") as file:  # any order of the lines
+        file.write("\n".join([INTER[0], *(f"{user}\t{item}\t{item}" for user in ("10", "0", "2") for item in "0123")]))
+    export_unisrec(folder, "Toy", tmp_path / "back", stage_options())
+    assert lines(tmp_path / "back" / "Toy.valid.inter") == [HEADER, "0\t0 1\t2", "2\t0 1\t2", "10\t0 1\t2"]
+
+
+def test_second_view_of_the_texts(tmp_path):
+    source = authors_files.write(tmp_path / "a")
+    (FEATURES + 1).tofile(source / "Toy.feat2CLS")
+    bring_in(source, tmp_path / "out")
+    path = tmp_path / "out" / "Toy" / "Toy.bert-base-uncased.word-drop.emb.safetensors"
+    np.testing.assert_array_equal(load_embeddings(path, "")[1], FEATURES + 1)
+    export_unisrec(tmp_path / "out" / "Toy", "Toy", tmp_path / "back", stage_options())
+    assert (tmp_path / "back" / "Toy.feat2CLS").read_bytes() == (source / "Toy.feat2CLS").read_bytes()
+
+
+def test_commands(tmp_path):
+    source = authors_files.write(tmp_path / "a")
+    run = CliRunner()
+    arguments = ["import-unisrec", str(source), "--out", str(tmp_path / "data"), "--plm-size", "4"]
+    said = run.invoke(main, arguments, catch_exceptions=False)
+    assert said.exit_code == 0 and "3 users, 5 items, 13 interactions" in said.output
+    assert "4 items from Toy.OPQ2,IVF1,PQ2x8.strict.index, 1 that it lacks by embeddings (B00E)" in said.output
+    export = ["export-unisrec", "--dataset", "Toy", "--data-path", str(tmp_path / "data"), "--out", str(tmp_path / "b")]
+    assert run.invoke(main, export, catch_exceptions=False).exit_code == 0
+    again = run.invoke(main, export)
+    assert again.exit_code == 2 and "holds Toy.train.inter, Toy.valid.inter, Toy.test.inter already" in again.output
+    assert run.invoke(main, [*export, "--force"]).exit_code == 0
+    wrong = run.invoke(main, ["import-unisrec", str(tmp_path / "nowhere")])
+    assert wrong.exit_code == 2 and "nowhere: folder not found" in wrong.output
+
+
+def test_imported_embeddings_are_up_to_date_for_embed(tmp_path):
+    """`embed` must not encode again what the authors' features already are."""
+    from recbole_vqrec.embedding.text_encoder import embed_dataset
+
+    bring_in(authors_files.write(tmp_path / "a"), tmp_path / "out")
+    path, made = embed_dataset(tmp_path / "out" / "Toy", "Toy", stage_options())
+    assert not made
+    artifacts.refuse_stale(path, artifacts.read_manifest(path, "text embedding", ""), "")
