@@ -35,6 +35,11 @@ def _parse_yaml(path):
 _read_props = functools.lru_cache(maxsize=None)(_parse_yaml)  # ours and RecBole's files do not change while we run
 
 
+def read_props(name):
+    """Return the content of a file below props/, "download.yaml" for example; not to be changed."""
+    return _read_props(props_folder() / name)
+
+
 @functools.lru_cache(maxsize=None)
 def _yaml_loader():
     """Return RecBole's own yaml loader, which reads 1e-3 as a number."""
@@ -151,7 +156,7 @@ class Config(recbole.config.Config):
         folder = Path(options["data_path"]) / dataset
         if options.get("benchmark_filename") is None and not (folder / f"{dataset}.inter").is_file():
             if all((folder / f"{dataset}.{split}.inter").is_file() for split in ("train", "valid", "test")):
-                self.internal_config_dict.update(_read_props(props_folder() / "prefix_rows.yaml"))
+                self.internal_config_dict.update(read_props("prefix_rows.yaml"))
 
     def _set_default_parameters(self):
         folder = Path(self.final_config_dict["data_path"]) / self.dataset

@@ -1,19 +1,18 @@
 """The public raw files, by their published addresses in props/download.yaml."""
 
-import functools
 import re
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import requests
-import yaml
 
-from recbole_vqrec.config import props_folder
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.config import read_props
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.preprocess.amazon_categories import full_category
 from recbole_vqrec.preprocess.transfer import RemoteFile, fetch, verify
 
-VERSIONS = ("2018", "2023")
+PROPS = "download.yaml"
 
 
 class CategoryFiles(NamedTuple):
@@ -22,13 +21,6 @@ class CategoryFiles(NamedTuple):
     category: str
     ratings: str
     metadata: str
-
-
-@functools.lru_cache(maxsize=None)
-def settings():
-    """Return props/download.yaml."""
-    with open(props_folder() / "download.yaml", encoding="utf-8") as file:
-        return yaml.safe_load(file)
 
 
 def category_files(version, category):
@@ -41,15 +33,16 @@ def category_files(version, category):
     Raises:
         VQRecError: no such release or category; names the nearest.
     """
-    release = _release(version)
-    name, _ = _category(release, version, category)
+    name = full_category(category, version)
+    release = read_props(PROPS)[f"amazon_{version}"]
     return CategoryFiles(name, *(_file_name(release[kind].format(category=name)) for kind in ("ratings", "metadata")))
 
 
 def amazon_files(version, category, raw):
     """Return the `RemoteFile`s of a category: <raw>/Ratings/<ratings> and <raw>/Metadata/<metadata>."""
-    release = _release(version)
-    name, sha256 = _category(release, version, category)
+    name = full_category(category, version)
+    release = read_props(PROPS)[f"amazon_{version}"]
+    sha256 = dict(release["categories"].values())[name]
     ratings, metadata = (release[kind].format(category=name) for kind in ("ratings", "metadata"))
     return [
         RemoteFile(ratings, Path(raw) / "Ratings" / _file_name(ratings), sha256=sha256),
@@ -59,29 +52,12 @@ def amazon_files(version, category, raw):
 
 def online_retail_files(raw):
     """Return the `RemoteFile` of UCI Online Retail."""
-    found = settings()["online_retail"]
+    found = read_props(PROPS)["online_retail"]
     return [RemoteFile(found["address"], Path(raw) / found["file"], found["size"], found["sha256"])]
 
 
 def _file_name(address):
     return address.rsplit("/", 1)[-1]
-
-
-def _release(version):
-    if str(version) not in VERSIONS:
-        raise VQRecError(f"version: '{version}' is none of {', '.join(VERSIONS)}")
-    return settings()[f"amazon_{version}"]
-
-
-def _category(release, version, category):
-    """Return (full name, checksum of the ratings) of a category."""
-    known = {short.lower(): found for short, found in release["categories"].items()}
-    known.update({found[0].lower(): found for found in release["categories"].values()})
-    if str(category).lower() not in known:
-        names = [found[0] for found in release["categories"].values()]
-        hint = nearest(category, [*release["categories"], *names]) or f"; there are {', '.join(names)}"
-        raise VQRecError(f"category '{category}' is not in the {version} release{hint}")
-    return known[str(category).lower()]
 
 
 def download(files, force=False, say=print, progress=True):
@@ -108,7 +84,7 @@ def download(files, force=False, say=print, progress=True):
             continue
         try:
             file.path.parent.mkdir(parents=True, exist_ok=True)
-            fetch(file, *(settings()[f"download_{name}"] for name in ("attempts", "wait", "timeout")), say, progress)
+            fetch(file, *(read_props(PROPS)[f"download_{name}"] for name in ("attempts", "wait", "timeout")), say, progress)
         except requests.RequestException as error:
             others = [other for other in files if other is not file and not other.path.is_file()]
             raise VQRecError(_by_hand(file, others, error)) from error

@@ -12,6 +12,7 @@ from recbole_vqrec.cli import main
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess import download as stage
 from recbole_vqrec.preprocess import transfer
+from recbole_vqrec.config import read_props
 from recbole_vqrec.preprocess.download import amazon_files, category_files, online_retail_files
 from recbole_vqrec.preprocess.transfer import RemoteFile
 
@@ -58,8 +59,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setitem(stage.settings(), "download_wait", 0.01)
-    monkeypatch.setitem(stage.settings(), "download_timeout", 5)
+    monkeypatch.setitem(read_props("download.yaml"), "download_wait", 0.01)
+    monkeypatch.setitem(read_props("download.yaml"), "download_timeout", 5)
     monkeypatch.setattr(transfer, "BLOCK", 1000)
     server = Server()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -145,7 +146,7 @@ def test_gives_up_where_nothing_new_arrives(server, tmp_path):
     with pytest.raises(VQRecError, match="cannot be fetched .*save it as .*data.csv") as error:
         fetch(server, tmp_path)
     assert "\n" not in str(error.value)
-    assert len(server.requests) == 1 + stage.settings()["download_attempts"]
+    assert len(server.requests) == 1 + read_props("download.yaml")["download_attempts"]
     assert left(tmp_path) == ["data.csv.part"]  # kept for the next time
 
 
@@ -189,8 +190,8 @@ def test_read_only_folder(server, tmp_path):
 def test_without_network_one_message_for_all_files(server, tmp_path, monkeypatch):
     server.shutdown()
     server.server_close()
-    release = {**stage.settings()["amazon_2018"], "ratings": server.address("{category}.csv")}
-    monkeypatch.setitem(stage.settings(), "amazon_2018", release)
+    release = {**read_props("download.yaml")["amazon_2018"], "ratings": server.address("{category}.csv")}
+    monkeypatch.setitem(read_props("download.yaml"), "amazon_2018", release)
     run = CliRunner().invoke(main, ["download", "amazon", "--category", "scientific", "--raw", str(tmp_path)])
     assert run.exit_code == 2
     message = run.output.strip()
@@ -202,7 +203,7 @@ def test_without_network_one_message_for_all_files(server, tmp_path, monkeypatch
 def test_command(server, tmp_path, monkeypatch):
     digest = hashlib.sha256(CONTENT).hexdigest()
     known = {"address": server.address("retail"), "file": "retail", "size": len(CONTENT), "sha256": digest}
-    monkeypatch.setitem(stage.settings(), "online_retail", known)
+    monkeypatch.setitem(read_props("download.yaml"), "online_retail", known)
     run = CliRunner().invoke(main, ["download", "online-retail", "--raw", str(tmp_path)], catch_exceptions=False)
     assert run.exit_code == 0 and (tmp_path / "retail").read_bytes() == CONTENT
 
@@ -233,7 +234,7 @@ def test_release_of_2023():
 def test_every_published_file_has_an_address_and_a_checksum(tmp_path):
     counts = {"2018": 29, "2023": 34}
     for version, count in counts.items():
-        categories = stage.settings()[f"amazon_{version}"]["categories"]
+        categories = read_props("download.yaml")[f"amazon_{version}"]["categories"]
         assert len(categories) == len({found[0] for found in categories.values()}) == count
         for short in categories:
             ratings, metadata = amazon_files(version, short, tmp_path)
