@@ -58,7 +58,8 @@ class TextEncoder:
 
     def __init__(self, plm, pooling="cls", max_length=512, device=None):
         if pooling not in ("cls", "mean"):
-            raise VQRecError(f"pooling: '{pooling}' is not known{nearest(pooling, ('cls', 'mean')) or ', use cls or mean'}")
+            hint = nearest(pooling, ("cls", "mean")) or ", use cls or mean"
+            raise VQRecError(f"pooling: '{pooling}' is not known{hint}")
         from transformers import AutoModel, AutoTokenizer
 
         self.pooling = pooling

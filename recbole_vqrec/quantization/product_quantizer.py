@@ -67,7 +67,8 @@ class ProductQuantizer:
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         bits = check_sizes(vectors, codebooks, codes_per_codebook)
         if schedule not in SCHEDULES:
-            raise VQRecError(f"opq_schedule: '{schedule}' is none of {', '.join(SCHEDULES)}{nearest(schedule, SCHEDULES)}")
+            hint = nearest(schedule, SCHEDULES)
+            raise VQRecError(f"opq_schedule: '{schedule}' is none of {', '.join(SCHEDULES)}{hint}")
         whitening = Whitening.train(vectors, whiten) if whiten else None
         if whitening:
             vectors = np.ascontiguousarray(whitening.apply(vectors))

@@ -15,7 +15,8 @@ from recbole_vqrec.quantization.residual_quantizer import ResidualQuantizer
 
 QUANTIZERS = ("opq", "pq", "rq", "random")
 LEAST = {
-    "codebooks": 1, "codes_per_codebook": 2, "whiten": 1, "opq_iterations": 0, "quantizer_sample": 1, "quantizer_seed": 0,
+    "codebooks": 1, "codes_per_codebook": 2, "whiten": 1,
+    "opq_iterations": 0, "quantizer_sample": 1, "quantizer_seed": 0,
 }  # fmt: skip
 PREFIX = "quantizer."
 

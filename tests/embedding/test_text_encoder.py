@@ -72,7 +72,7 @@ def test_long_texts_are_cut(tiny_bert):
 @pytest.mark.parametrize(
     "plm, pooling, message",
     [
-        ("package:no_such_package", "cls", "package no_such_package is not installed; run 'pip install no-such-package'"),
+        ("package:no_such_package", "cls", "no_such_package is not installed; run 'pip install no-such-package'"),
         ("package:yaml", "cls", "package yaml holds no model folder"),
         ("./no/such/folder", "cls", "cannot load './no/such/folder'"),
         ("./no/such/folder", "maen", "pooling: 'maen' is not known, did you mean 'mean'?"),

@@ -38,11 +38,13 @@ def domain(tmp_path, clustered):
         ids = [f"{name[0]}{row}" for row in range(items - 1)] + ["last"]
         history = [*ids[:-1], ids[0], ids[-1]]
         lines = [f"u0\t{item}\t{time}" for time, item in enumerate(history)]
-        (folder / f"{name}.inter").write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n")
+        header = "user_id:token\titem_id:token\ttimestamp:float"
+        (folder / f"{name}.inter").write_text("\n".join([header, *lines]) + "\n")
         (folder / f"{name}.item").write_text("item_id:token\ttitle:token_seq\n" + "".join(f"{i}\ttext\n" for i in ids))
         path = artifacts.embedding_file(folder, name, "tiny")
         vectors = clustered(items, d, seed) if embeddings is None else embeddings
-        manifest = {"options": {"plm": plm, "pooling": pooling}, "inputs": artifacts.fingerprints(folder / f"{name}.item")}
+        inputs = artifacts.fingerprints(folder / f"{name}.item")
+        manifest = {"options": {"plm": plm, "pooling": pooling}, "inputs": inputs}
         artifacts.write_artifact(path, "text embedding", {"embeddings": vectors}, manifest, ids)
         return folder
 
