@@ -120,6 +120,15 @@ def test_a_damaged_shard(toy, options, killed, damage):
     assert run(toy, options)[1]
 
 
+def test_a_process_makes_every_second_shard(toy, options, monkeypatch):
+    monkeypatch.setattr(embed, "TEXTS_PER_SHARD", 2)
+    monkeypatch.setattr(embed.processes, "rank_and_size", lambda: (1, 2))
+    monkeypatch.setattr(embed.processes, "wait_for_all", lambda: None)
+    path, made = run(toy, options)
+    shards = path.with_suffix(".safetensors.shards")
+    assert not made and sorted(file.name for file in shards.iterdir()) == ["000001.safetensors", "000003.safetensors"]
+
+
 def test_two_processes_write_what_one_writes(toy, options, environment, monkeypatch):
     monkeypatch.setattr(embed, "TEXTS_PER_SHARD", 2)
     path, _ = run(toy, options)

@@ -11,7 +11,7 @@ from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.encode import encode_dataset, encode_jointly
 from recbole_vqrec.quantization.item_codes import ItemCodes
-from recbole_vqrec.quantization.quantizers import load_quantizer, random_codes
+from recbole_vqrec.quantization.quantizers import load_quantizer, random_codes, train_quantizer
 
 QUIET = {"say": lambda line: None}
 
@@ -110,6 +110,15 @@ def test_joint(domain, options, tmp_path):
     assert (alone.codes != games.codes).any()
 
 
+def test_the_joint_quantizer_learns_from_the_training_items_of_all(domain, options, tmp_path, clustered):
+    games, beauty = clustered(40, 8), clustered(30, 8, seed=1)
+    domain("games", embeddings=games), domain("beauty", items=30, embeddings=beauty)
+    path, _ = encode_jointly(tmp_path / "dataset", ["games", "beauty"], "GB", options, **QUIET)[0]
+    by_id = [sorted(range(count), key=str) for count in (39, 29)]  # k-means depends on the order
+    want = train_quantizer(np.concatenate([games[by_id[0]], beauty[by_id[1]]]), options)
+    np.testing.assert_array_equal(load_quantizer(path).centroids, want.centroids)
+
+
 def broken(change):
     """Return embeddings of 40 items of which item 2 is changed."""
 
@@ -151,7 +160,7 @@ def test_an_item_without_embedding(domain, options):
     "given, message",
     [
         ({"quantizer": "opk"}, "quantizer: 'opk' is none of opq, pq, rq, random"),
-        ({"codes_per_codebook": 64}, "39 training items cannot fill 64 codes per codebook; choose codes_per_codebook at"),
+        ({"codes_per_codebook": 64}, "39 training items cannot fill 64 codes per codebook; choose codes_per_codebook"),
         ({"quantizer_sample": 4}, "quantizer_sample: 4 items cannot fill 8 codes"),
         ({"reuse_quantizer": "toys"}, "toys.tiny.opq4x8.codes.safetensors: item codes not found; run"),
     ],
