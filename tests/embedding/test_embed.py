@@ -126,7 +126,8 @@ def test_a_process_makes_every_second_shard(toy, options, monkeypatch):
     monkeypatch.setattr(embed.processes, "wait_for_all", lambda: None)
     path, made = run(toy, options)
     shards = path.with_suffix(".safetensors.shards")
-    assert not made and sorted(file.name for file in shards.iterdir()) == ["000001.safetensors", "000003.safetensors"]
+    assert made and not path.exists()
+    assert sorted(file.name for file in shards.iterdir()) == ["000001.safetensors", "000003.safetensors"]
 
 
 def test_two_processes_write_what_one_writes(toy, options, environment, monkeypatch):
@@ -144,6 +145,7 @@ def test_two_processes_write_what_one_writes(toy, options, environment, monkeypa
     done = subprocess.run([*launcher, *command, "--pooling", "mean"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("10 items, 9 distinct texts") == 1
+    assert "up to date" not in done.stdout
     two = load_embeddings(path, "")
     assert one[0] == two[0] and one[2]["options"] == two[2]["options"]
     np.testing.assert_allclose(one[1], two[1], atol=1e-5)

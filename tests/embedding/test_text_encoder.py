@@ -1,6 +1,7 @@
 """Vectors of the text encoder against the plainest loop: one text at a time, nothing padded."""
 
 import importlib.util
+import itertools
 
 import numpy as np
 import pytest
@@ -36,6 +37,20 @@ def test_vectors_are_those_of_one_text_at_a_time(tiny_bert, pooling, batch_token
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, want, atol=1e-4)
     assert np.abs(want[0] - want[2]).max() > 0.1  # the texts do differ
+
+
+def test_vectors_do_not_depend_on_threads(tiny_bert):
+    encoder, texts = TextEncoder(tiny_bert), [" ".join(words) for words in itertools.permutations(TEXTS[1].split(), 3)]
+    threads = torch.get_num_threads()
+    got = {}
+    try:
+        for number in (1, 4):
+            torch.set_num_threads(number)
+            got[number] = encoder.encode(texts, 32)
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(got[1], got[4])
 
 
 @pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, reason=f"package {PACKAGE} is not installed")
