@@ -113,7 +113,10 @@ def _encode(folder, name, domains, options, quantizer_file, force, say):
 
 def _stored_quantizer(file, models, options):
     """Return the quantizer of a code file if it fits the embeddings and the options."""
-    remedy = f"run 'recbole-vqrec encode --dataset {options['reuse_quantizer']}' first"
+    named = str(options["reuse_quantizer"])
+    remedy = f"run 'recbole-vqrec encode --dataset {named}' first"
+    if named.endswith(".safetensors"):
+        remedy = "set reuse_quantizer to a data set or to another code file"
     quantizer = load_quantizer(file, remedy)
     manifest = artifacts.read_manifest(file, KIND, remedy)
     artifacts.refuse_stale(file, manifest, remedy)
