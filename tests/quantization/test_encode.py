@@ -163,7 +163,7 @@ def test_an_item_without_embedding(domain, options):
         ({"codes_per_codebook": 64}, "39 training items cannot fill 64 codes per codebook; choose codes_per_codebook"),
         ({"quantizer_sample": 4}, "quantizer_sample: 4 items cannot fill 8 codes"),
         ({"reuse_quantizer": "toys"}, "toys.tiny.opq4x8.codes.safetensors: item codes not found; run"),
-        ({"reuse_quantizer": "x.safetensors"}, "x.safetensors: item codes not found; set reuse_quantizer to a data set"),
+        ({"reuse_quantizer": "x.safetensors"}, "x.safetensors: item codes not found; set reuse_quantizer to"),
     ],
 )
 def test_options_that_cannot_be(domain, options, given, message):
