@@ -25,7 +25,7 @@ from tabulate import tabulate
 from recbole_vqrec.config import Config
 from recbole_vqrec.data.batches import TARGET_LIST, SequenceBatches
 from recbole_vqrec.data.dataset import create_dataset
-from recbole_vqrec.quantization.encode import training_items
+from recbole_vqrec.quantization.domain import training_items
 from recbole_vqrec.quantization.item_codes import ItemCodes
 from recbole_vqrec.run_log import PeakMemory
 from recbole_vqrec.trainer.sequence_trainer import create_trainer

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from recbole_vqrec import registry, report
 from recbole_vqrec.config import Config, props_folder, stage_options
 from recbole_vqrec.data.dataset import create_dataset
-from recbole_vqrec.embedding.text_encoder import embed_dataset
+from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.preprocess.ml_100k import NAME as EMBEDDED_DATASET
 from recbole_vqrec.preprocess.ml_100k import preprocess_ml_100k
 from recbole_vqrec.quantization.encode import encode_dataset

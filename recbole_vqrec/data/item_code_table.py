@@ -11,9 +11,14 @@ from recbole_vqrec.quantization.item_codes import ItemCodes
 
 
 def codes_name(options):
-    """Return the name of the code file that these options make: <plm>.<quantizer><D>x<M>."""
+    """Return the name of the code file that these options make: <plm>.<quantizer><D>x<M>[.whiten<N>][.of-<other>]."""
     plm = artifacts.short_name(options["plm"])
-    return f"{plm}.{options['quantizer']}{options['codebooks']}x{options['codes_per_codebook']}"
+    name = f"{plm}.{options['quantizer']}{options['codebooks']}x{options['codes_per_codebook']}"
+    if options["whiten"]:
+        name += f".whiten{options['whiten']}"
+    if options["reuse_quantizer"]:
+        name += f".of-{artifacts.short_name(options['reuse_quantizer']).removesuffix('.codes.safetensors')}"
+    return name
 
 
 def codes_path(folder, dataset, options):

@@ -1,50 +1,22 @@
 """Item texts -> text embeddings with a pre-trained language model (paper, section 2.1.1, Eq. 1).
 
-Axis legend: N items, U distinct texts, B texts of a batch, L tokens of the longest, d embedding size.
+Axis legend: N items, B texts of a batch, L tokens of the longest, d embedding size.
 """
 
+import collections
+import contextlib
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, nearest
-from recbole_vqrec.preprocess.item_text import item_texts
 
 KIND = "text embedding"
-OPTIONS = ("plm", "pooling", "max_text_length", "text_columns", "empty_text")
-
-
-def embed_dataset(folder, dataset, options, force=False, progress=True):
-    """Write the text embeddings of a data set's items; do nothing where they are up to date.
-
-    Args:
-        folder (str or Path): the data set's folder with <D>.item.
-        dataset (str): D.
-        options (dict): those of props/item_codes.yaml.
-        force (bool): redo.
-        progress (bool): show a progress bar.
-
-    Returns:
-        tuple: path of the embedding file, and whether it was written now.
-
-    Raises:
-        VQRecError: no texts (see `item_texts`), or the language model cannot be loaded.
-    """
-    source = artifacts.atomic_file(folder, dataset, "item")
-    path = artifacts.embedding_file(folder, dataset, options["plm"])
-    item_ids, texts = item_texts(source, options["text_columns"], options["empty_text"])
-    made_by, inputs = {name: options[name] for name in OPTIONS}, artifacts.fingerprints(source)
-    if not force and artifacts.is_up_to_date(path, KIND, made_by, inputs):
-        return path, False
-    encoder = TextEncoder(options["plm"], options["pooling"], options["max_text_length"])
-    embeddings = encoder.encode(texts, options["embedding_batch_size"], progress)
-    manifest = {"dataset": dataset, "options": made_by, "inputs": inputs}
-    artifacts.write_artifact(path, KIND, {"embeddings": embeddings}, manifest, item_ids)
-    return path, True
+BATCH_TOKENS = collections.defaultdict(lambda: 65536, cpu=1024)  # measured by benchmarks/embedding.py
 
 
 def load_embeddings(path, remedy):
@@ -90,7 +62,8 @@ class TextEncoder:
 
     def __init__(self, plm, pooling="cls", max_length=512, device=None):
         if pooling not in ("cls", "mean"):
-            raise VQRecError(f"pooling: '{pooling}' is not known{nearest(pooling, ('cls', 'mean')) or ', use cls or mean'}")
+            hint = nearest(pooling, ("cls", "mean")) or ", use cls or mean"
+            raise VQRecError(f"pooling: '{pooling}' is not known{hint}")
         from transformers import AutoModel, AutoTokenizer
 
         self.pooling = pooling
@@ -106,30 +79,38 @@ class TextEncoder:
         limit = getattr(self.model.config, "max_position_embeddings", max_length)
         self.max_length = min(max_length, limit)
 
-    @torch.inference_mode()
-    def encode(self, texts, batch_size=32, progress=True):
-        """Return the vectors of texts; each distinct text is encoded once, in batches of like length.
+    def encode(self, texts, batch_tokens=None, advance=None):
+        """Return the vectors of texts; what is the same to the model is encoded once, in batches of like length.
+
+        On CPU every thread computes batches of its own: threads that share the products of one small batch spend most
+        of their time waiting for each other. A vector depends on neither the number of threads nor their timing.
 
         Args:
             texts (list of str): N texts.
-            batch_size (int): B.
-            progress (bool): show a progress bar.
+            batch_tokens (int, optional): B x L at most; by default what fits a processor's cache, or fills a GPU.
+            advance (callable, optional): receives the number of texts done, after each batch.
 
         Returns:
             np.ndarray: [N, d] float32.
         """
-        distinct = list(dict.fromkeys(texts))
-        tokens = self.tokenizer(distinct, truncation=True, max_length=self.max_length)["input_ids"]
-        longest_first = sorted(range(len(distinct)), key=lambda index: -len(tokens[index]))
-        vectors = np.empty((len(distinct), self.model.config.hidden_size), dtype=np.float32)
-        with tqdm(total=len(distinct), desc="embed", unit=" texts", disable=not progress) as bar:
-            for start in range(0, len(distinct), batch_size):
-                chosen = longest_first[start : start + batch_size]
-                batch = self.tokenizer.pad({"input_ids": [tokens[index] for index in chosen]}, return_tensors="pt")
-                vectors[chosen] = self._pool(batch.to(self.device)).float().cpu().numpy()
-                bar.update(len(chosen))
-        row = {text: index for index, text in enumerate(distinct)}
-        return vectors[[row[text] for text in texts]]
+        rows = {}  # tokens -> rows of the texts
+        for row, tokens in enumerate(self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]):
+            rows.setdefault(tuple(tokens), []).append(row)
+        vectors = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
+        batches = list(batches_of_like_length(rows, batch_tokens or BATCH_TOKENS[self.device.type]))
+        with one_thread_a_task(torch.get_num_threads() if self.device.type == "cpu" else 1) as pool:
+            for batch, pooled in zip(batches, pool.map(self._vectors, batches)):
+                same = [rows[tokens] for tokens in batch]
+                vectors[np.concatenate(same)] = np.repeat(pooled, [len(each) for each in same], axis=0)
+                if advance:
+                    advance(sum(len(each) for each in same))
+        return vectors
+
+    @torch.inference_mode()
+    def _vectors(self, batch):
+        """Return [B, d] float32 for a list of B token sequences."""
+        padded = self.tokenizer.pad({"input_ids": [list(tokens) for tokens in batch]}, return_tensors="pt")
+        return self._pool(padded.to(self.device)).float().cpu().numpy()
 
     def _pool(self, batch):
         """Return [B, d] for a batch of padded tokens [B, L]."""
@@ -138,3 +119,29 @@ class TextEncoder:
             return states[:, 0]
         mask = batch["attention_mask"].unsqueeze(-1)
         return (states * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+@contextlib.contextmanager
+def one_thread_a_task(workers):
+    """Yield a pool of `workers` threads, each of which computes alone."""
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # some libraries take the number of a worker for the whole process
+
+
+def batches_of_like_length(sequences, batch_tokens):
+    """Yield lists of sequences, longest first, with at most `batch_tokens` tokens once padded, or one sequence.
+
+    Args:
+        sequences (iterable of tuple): tokens of the distinct texts.
+        batch_tokens (int): B x L at most.
+    """
+    longest_first = sorted(sequences, key=len, reverse=True)
+    start = 0
+    while start < len(longest_first):
+        size = max(1, batch_tokens // max(1, len(longest_first[start])))
+        yield longest_first[start : start + size]
+        start += size

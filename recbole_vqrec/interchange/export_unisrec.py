@@ -18,7 +18,7 @@ from recbole_vqrec.interchange.part_files import FEATURES, TEXT_HEADER
 from recbole_vqrec.interchange.prefix_rows import write_users
 from recbole_vqrec.preprocess.atomic_files import read_table
 from recbole_vqrec.preprocess.item_text import item_texts
-from recbole_vqrec.quantization.encode import training_items
+from recbole_vqrec.quantization.domain import training_items
 from recbole_vqrec.quantization.faiss_index import index_name, write_index
 from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
 from recbole_vqrec.quantization.product_quantizer import ProductQuantizer

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
-from recbole_vqrec.embedding.text_encoder import OPTIONS as EMBEDDING_OPTIONS
+from recbole_vqrec.embedding.embed import OPTIONS as EMBEDDING_OPTIONS
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.interchange.layout import (
     SPLITS, Layout, find_file, number_order, read_bytes, read_lines, write_lines, write_numbers,
@@ -20,7 +20,7 @@ from recbole_vqrec.interchange.layout import (
 from recbole_vqrec.interchange.part_files import FEATURES, read_features, read_ids, read_texts
 from recbole_vqrec.interchange.prefix_rows import read_users
 from recbole_vqrec.preprocess.atomic_files import write_table
-from recbole_vqrec.quantization.encode import training_items
+from recbole_vqrec.quantization.domain import training_items
 from recbole_vqrec.quantization.import_index import import_index
 
 ITEM_TYPES = {"item_id": "token", "domain": "token", "text": "token_seq"}

@@ -1,114 +1,168 @@
-"""Text embeddings -> item codes of a data set, learned on the items of its training split only ("strict").
+"""Text embeddings -> item codes, learned on the items of the training split only ("strict").
 
-Axis legend: N items, D codebooks, M codes per codebook, d embedding size.
+Axis legend: N items, n training items, D codebooks, M codes per codebook, d embedding size.
 """
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.item_code_table import codes_path
-from recbole_vqrec.embedding.text_encoder import load_embeddings
-from recbole_vqrec.errors import VQRecError, nearest
-from recbole_vqrec.preprocess.atomic_files import read_table
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.quantization.domain import Domain, refuse_different
 from recbole_vqrec.quantization.item_codes import KIND, ItemCodes
-from recbole_vqrec.quantization.product_quantizer import FEWEST_POINTS_PER_CENTROID, ProductQuantizer
+from recbole_vqrec.quantization.product_quantizer import FEWEST_POINTS_PER_CENTROID
+from recbole_vqrec.quantization.quality import quality, quality_lines
+from recbole_vqrec.quantization.quantizers import check_options, load_quantizer, random_codes, train_quantizer
 
-QUANTIZERS = ("opq", "pq")
-OPTIONS = ("quantizer", "codebooks", "codes_per_codebook", "opq_iterations", "quantizer_seed")
+OPTIONS = (
+    "quantizer", "codebooks", "codes_per_codebook", "whiten",
+    "opq_schedule", "opq_iterations", "quantizer_sample", "quantizer_seed",
+)  # fmt: skip
 
 
 def encode_dataset(folder, dataset, options, force=False, say=print):
-    """Learn a quantizer, encode all items of a data set and write the code file; do nothing where it is up to date.
+    """Learn or reuse a quantizer, encode all items of a data set and write the code file, unless it is up to date.
 
     Args:
         folder (str or Path): the data set's folder with interactions and text embeddings.
         dataset (str): D.
         options (dict): those of props/item_codes.yaml.
         force (bool): redo.
-        say (callable): receives one line if there are too few items for the codebooks.
+        say (callable): receives the lines of the quality report, and one if there are too few items.
 
     Returns:
         tuple: path of the code file, and whether it was written now.
 
     Raises:
-        VQRecError: embeddings missing or stale, items without embedding, or sizes that cannot be.
+        VQRecError: embeddings missing, stale or not finite, items without embedding, sizes that cannot be, or a
+            quantizer to reuse that is missing or was trained on another language model.
     """
-    if options["quantizer"] not in QUANTIZERS:
-        raise VQRecError(
-            f"quantizer: '{options['quantizer']}' is none of {', '.join(QUANTIZERS)}"
-            f"{nearest(options['quantizer'], QUANTIZERS)}"
-        )
-    folder = Path(folder)
-    embedding_path = artifacts.embedding_file(folder, dataset, options["plm"])
-    remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {options['plm']}'"
-    artifacts.refuse_stale(embedding_path, artifacts.read_manifest(embedding_path, "text embedding", remedy), remedy)
-    interactions = interaction_files(folder, dataset)
-    path = codes_path(folder, dataset, options)
-    made_by = {name: options[name] for name in OPTIONS}
-    inputs = artifacts.fingerprints(embedding_path, *interactions)
+    folder, other = Path(folder), str(options["reuse_quantizer"] or "")
+    if other and not other.endswith(".safetensors"):
+        other = codes_path(folder.parent / other, other, {**options, "reuse_quantizer": None, "item_codes": None})
+    return _encode(folder, dataset, [Domain(dataset, folder, options["plm"])], options, other, force, say)
+
+
+def encode_jointly(data_path, datasets, name, options, force=False, say=print):
+    """Learn one quantizer on the training items of several domains and encode each of them, and all together.
+
+    The merged code file <name>.<codes> holds the item ids "<domain>-<id>"; each domain gets a code file of its own
+    with the same quantizer, the one that reuse_quantizer: <name> makes.
+
+    Args:
+        data_path (str or Path): folder of the data sets.
+        datasets (list of str): the domains, each with interactions and text embeddings.
+        name (str): of the merged data set.
+        options, force, say: see `encode_dataset`.
+
+    Returns:
+        list of tuple: path and whether it was written now; the merged file first, then one a domain.
+
+    Raises:
+        VQRecError: as `encode_dataset`; a name that is also a domain, random codes, or domains embedded by different
+            language models.
+    """
+    data_path = Path(data_path)
+    if len(datasets) < 2 or len(set(datasets)) < len(datasets) or name in datasets:
+        raise VQRecError(f"datasets {','.join(datasets)} and name {name}: expected two or more different names")
+    if options["quantizer"] == "random" or options["reuse_quantizer"]:
+        raise VQRecError("one quantizer for several data sets is learned: leave out --reuse and --quantizer random")
+    domains = [Domain(dataset, data_path / dataset, options["plm"]) for dataset in datasets]
+    merged = _encode(data_path / name, name, domains, options, None, force, say)
+    reuse = {**options, "reuse_quantizer": name}
+    alone = [_encode(each.folder, each.dataset, [each], reuse, merged[0], force, say) for each in domains]
+    return [merged, *alone]
+
+
+def _encode(folder, name, domains, options, quantizer_file, force, say):
+    """Write the code file of `name` for the items of its domains, with the quantizer of a code file or a new one."""
+    start = time.perf_counter()
+    check_options(options)
+    path = codes_path(folder, name, options)
+    models = {domain.dataset: domain.language_model() for domain in domains}
+    refuse_different(models)
+    quantizer = _stored_quantizer(quantizer_file, models, options) if quantizer_file else None
+    made_by, inputs = _origin(folder, domains, options, quantizer_file)
     if not force and artifacts.is_up_to_date(path, KIND, made_by, inputs):
         return path, False
 
-    item_ids, embeddings, _ = load_embeddings(embedding_path, remedy)
-    trained_on = sorted(training_items(folder, dataset))
-    rows = artifacts.rows_of(item_ids, trained_on, embedding_path, remedy)
-    codes_per_codebook = options["codes_per_codebook"]
-    if len(rows) < FEWEST_POINTS_PER_CENTROID * codes_per_codebook:
+    manifest = {"dataset": name, "options": made_by, "inputs": inputs, "language_model": next(iter(models.values()))}
+    item_ids, embeddings, training_rows = _items(domains)
+    if not quantizer_file:
+        training = _sample(embeddings, training_rows, options, say)
+        quantizer = train_quantizer(training, options)
+        manifest["training_items"] = len(training)
+    layout = options["codebooks"], options["codes_per_codebook"]
+    codes = quantizer.encode(embeddings) if quantizer else random_codes(item_ids, *layout, options["quantizer_seed"])
+    manifest["quality"] = quality(codes, layout[1], embeddings, quantizer.decode(codes) if quantizer else None)
+    ItemCodes(item_ids, codes, layout[1], manifest).save(path, quantizer.tensors() if quantizer else None)
+    say(f"{path}: {len(item_ids):,} items, {path.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s")
+    for line in quality_lines(manifest["quality"], layout[1]):
+        say(line)
+    return path, True
+
+
+def _stored_quantizer(file, models, options):
+    """Return the quantizer of a code file if it fits the embeddings and the options."""
+    named = str(options["reuse_quantizer"])
+    remedy = f"run 'recbole-vqrec encode --dataset {named}' first"
+    if named.endswith(".safetensors"):
+        remedy = "set reuse_quantizer to a data set or to another code file"
+    quantizer = load_quantizer(file, remedy)
+    manifest = artifacts.read_manifest(file, KIND, remedy)
+    artifacts.refuse_stale(file, manifest, remedy)
+    if "language_model" in manifest:  # an imported index does not say
+        refuse_different({Path(file).name: manifest["language_model"], **models})
+    found = (quantizer.codebooks, quantizer.codes_per_codebook)
+    if found != (options["codebooks"], options["codes_per_codebook"]):
+        raise VQRecError(
+            f"{file}: has {found[0]} codebooks of {found[1]} codes, asked for are {options['codebooks']} of "
+            f"{options['codes_per_codebook']}; say --codebooks {found[0]} --codes {found[1]}"
+        )
+    return quantizer
+
+
+def _origin(folder, domains, options, quantizer_file):
+    """Return the manifest entries "options" and "inputs"; files are named as seen from the code file's folder."""
+    made_by = {option: options[option] for option in OPTIONS}
+    made_by["datasets"] = [domain.dataset for domain in domains]
+    files = [file for domain in domains for file in domain.files]
+    if quantizer_file:
+        made_by["reuse_quantizer"] = os.path.relpath(quantizer_file, folder)
+        files.append(quantizer_file)
+    return made_by, {os.path.relpath(file, folder): artifacts.fingerprint(file) for file in files}
+
+
+def _items(domains):
+    """Return item ids, embeddings [N, d] and training rows [n] of all domains, one after the other."""
+    item_ids, embeddings, training_rows, start = [], [], [], 0
+    for domain in domains:
+        ids, vectors, rows = domain.items()
+        item_ids += ids if len(domains) == 1 else [f"{domain.dataset}-{item_id}" for item_id in ids]
+        embeddings.append(vectors)
+        training_rows.append(rows + start)
+        start += len(ids)
+    sizes = {domain.dataset: vectors.shape[1] for domain, vectors in zip(domains, embeddings)}
+    if len(set(sizes.values())) > 1:
+        raise VQRecError(f"embeddings of different sizes ({sizes}); embed all data sets with the same plm")
+    return item_ids, np.concatenate(embeddings), np.concatenate(training_rows)
+
+
+def _sample(embeddings, rows, options, say):
+    """Return the training items [n, d] that the quantizer learns from; say so where they are too few."""
+    most, codes_per_codebook = options["quantizer_sample"], options["codes_per_codebook"]
+    if most < codes_per_codebook:
+        raise VQRecError(f"quantizer_sample: {most} items cannot fill {codes_per_codebook} codes; choose more items")
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(options["quantizer_seed"]).permutation(rows)[:most])
+    if options["quantizer"] != "random" and len(rows) < FEWEST_POINTS_PER_CENTROID * codes_per_codebook:
         enough = 1 << max(1, (len(rows) // FEWEST_POINTS_PER_CENTROID).bit_length() - 1)
         say(
             f"note: {len(rows):,} training items for {codes_per_codebook} codes per codebook, fewer than "
             f"{FEWEST_POINTS_PER_CENTROID} a code; --codes {enough} would be backed by enough"
         )
-    quantizer = ProductQuantizer.train(
-        embeddings[rows],
-        options["codebooks"],
-        codes_per_codebook,
-        rotate=options["quantizer"] == "opq",
-        iterations=options["opq_iterations"],
-        seed=options["quantizer_seed"],
-    )
-    codes = quantizer.encode(embeddings)
-    manifest = {
-        "dataset": dataset,
-        "options": made_by,
-        "inputs": inputs,
-        "training_items": len(rows),
-        "distinct_codes": len(np.unique(codes, axis=0)),
-        "reconstruction_error": quantizer.reconstruction_error(embeddings[rows]),
-    }
-    ItemCodes(item_ids, codes, codes_per_codebook, manifest).save(path, quantizer.tensors())
-    return path, True
-
-
-def interaction_files(folder, dataset):
-    """Return the interaction files of a data set: <D>.inter, or the authors' three parts."""
-    whole = artifacts.atomic_file(folder, dataset, "inter")
-    if whole.is_file():
-        return [whole]
-    parts = [artifacts.atomic_file(folder, f"{dataset}.{part}", "inter") for part in ("train", "valid", "test")]
-    if all(part.is_file() for part in parts):
-        return parts
-    raise VQRecError(f"{whole}: interaction file not found; put it there, or make it with 'recbole-vqrec preprocess'")
-
-
-def training_items(folder, dataset):
-    """Return the ids of items that occur in the training split: leave-one-out, or the authors' train part.
-
-    Args:
-        folder (str or Path): the data set's folder.
-        dataset (str): D.
-    """
-    file = interaction_files(folder, dataset)[0]
-    table = read_table(file, "")
-    if "item_id_list" in table:
-        return set(table["item_id"]).union(*table["item_id_list"].str.split())
-    table["timestamp"] = pd.to_numeric(table["timestamp"], errors="coerce")
-    table = table.sort_values(["user_id", "timestamp"], kind="stable")
-    from_end = table.groupby("user_id").cumcount(ascending=False)
-    size = table.groupby("user_id")["item_id"].transform("size")
-    # RecBole holds out the last two pairs (history -> item) of a user, but leaves one pair for training
-    held_out = np.clip(size - 2, 0, 2)
-    return set(table["item_id"][(size > 1) & (from_end >= held_out)])
+    return embeddings[rows]

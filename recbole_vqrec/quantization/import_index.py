@@ -13,7 +13,7 @@ from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.atomic_files import read_table
 from recbole_vqrec.preprocess.item_text import item_texts
-from recbole_vqrec.quantization.encode import interaction_files, training_items
+from recbole_vqrec.quantization.domain import interaction_files, training_items
 from recbole_vqrec.quantization.faiss_index import read_index
 from recbole_vqrec.quantization.item_codes import ItemCodes
 

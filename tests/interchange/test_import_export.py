@@ -150,7 +150,7 @@ def test_commands(tmp_path):
 
 def test_imported_embeddings_are_up_to_date_for_embed(tmp_path):
     """`embed` must not encode again what the authors' features already are."""
-    from recbole_vqrec.embedding.text_encoder import embed_dataset
+    from recbole_vqrec.embedding.embed import embed_dataset
 
     bring_in(authors_files.write(tmp_path / "a"), tmp_path / "out")
     path, made = embed_dataset(tmp_path / "out" / "Toy", "Toy", stage_options())

@@ -1,0 +1,102 @@
+"""The quantizers by name: how each is trained, and how one that is stored with item codes is read again.
+
+Axis legend: N items, D codebooks, M codes per codebook, d embedding size.
+"""
+
+import hashlib
+
+import numpy as np
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.quantization.item_codes import KIND
+from recbole_vqrec.quantization.product_quantizer import ProductQuantizer, check_sizes
+from recbole_vqrec.quantization.residual_quantizer import ResidualQuantizer
+
+QUANTIZERS = ("opq", "pq", "rq", "random")
+LEAST = {
+    "codebooks": 1, "codes_per_codebook": 2, "whiten": 1,
+    "opq_iterations": 0, "quantizer_sample": 1, "quantizer_seed": 0,
+}  # fmt: skip
+PREFIX = "quantizer."
+
+
+def check_options(options):
+    """Raise `VQRecError` if there is no quantizer of the name in the options, or a number in them cannot be.
+
+    Args:
+        options (dict): those of props/item_codes.yaml.
+    """
+    name = options["quantizer"]
+    if name not in QUANTIZERS:
+        raise VQRecError(f"quantizer: '{name}' is none of {', '.join(QUANTIZERS)}{nearest(name, QUANTIZERS)}")
+    for option, least in LEAST.items():
+        value = options[option]
+        if not (isinstance(value, int) and value >= least) and not (option == "whiten" and value is None):
+            raise VQRecError(f"{option}: '{value}' is not a whole number of at least {least}")
+
+
+def train_quantizer(vectors, options):
+    """Learn the quantizer that the options name from vectors [N, d]; None for "random", which learns nothing.
+
+    Args:
+        vectors (np.ndarray): text embeddings of training items, [N, d] float32.
+        options (dict): those of props/item_codes.yaml.
+
+    Raises:
+        VQRecError: unknown quantizer, or sizes that cannot be.
+    """
+    check_options(options)
+    name = options["quantizer"]
+    layout = options["codebooks"], options["codes_per_codebook"]
+    if name == "random":
+        check_sizes(vectors, *layout)
+        return None
+    common = {"seed": options["quantizer_seed"], "whiten": options["whiten"]}
+    if name == "rq":
+        return ResidualQuantizer.train(vectors, *layout, **common)
+    return ProductQuantizer.train(
+        vectors,
+        *layout,
+        rotate=name == "opq",
+        iterations=options["opq_iterations"],
+        schedule=options["opq_schedule"],
+        **common,
+    )
+
+
+def random_codes(item_ids, codebooks, codes_per_codebook, seed):
+    """Return uniform codes [N, D] int64 that depend on the item id and the seed only (the paper's random codes).
+
+    Args:
+        item_ids (list of str): N ids.
+        codebooks, codes_per_codebook (int): D and M.
+        seed (int): of the draw.
+    """
+    codes = np.empty((len(item_ids), codebooks), dtype=np.int64)
+    for row, item_id in enumerate(item_ids):
+        digest = np.frombuffer(hashlib.sha256(item_id.encode()).digest(), dtype=np.uint32)
+        codes[row] = np.random.default_rng([seed, *digest]).integers(codes_per_codebook, size=codebooks)
+    return codes
+
+
+def load_quantizer(path, remedy="encode the data set again"):
+    """Return the quantizer that is stored with item codes.
+
+    Args:
+        path (str or Path): a code file.
+        remedy (str): what to do if there is none.
+
+    Returns:
+        ProductQuantizer or ResidualQuantizer.
+
+    Raises:
+        VQRecError: missing or damaged file, or one without a quantizer (random codes).
+    """
+    tensors, _, _ = artifacts.read_artifact(path, KIND, remedy)
+    stored = {name.removeprefix(PREFIX): array for name, array in tensors.items() if name.startswith(PREFIX)}
+    if "residual_centroids" in stored:
+        return ResidualQuantizer.from_tensors(stored)
+    if "rotation" in stored:
+        return ProductQuantizer.from_tensors(stored)
+    raise VQRecError(f"{path}: holds no quantizer, as with random codes; {remedy}")

