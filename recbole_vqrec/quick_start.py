@@ -118,10 +118,10 @@ def demo(config_file_list=None, config_dict=None):
     inter, item, made = preprocess_ml_100k(folder)
     _tell(1, "atomic files", f"{inter}, {item}", made)
     # 2. item text -> text embeddings
-    path, made = embed_dataset(folder, EMBEDDED_DATASET, options)
+    path, made = embed_dataset(folder, EMBEDDED_DATASET, options, say=_nothing)
     _tell(2, "text embeddings", path, made)
     # 3. text embeddings -> item codes
-    path, made = encode_dataset(folder, EMBEDDED_DATASET, options)
+    path, made = encode_dataset(folder, EMBEDDED_DATASET, options, say=_nothing)
     _tell(3, "item codes", path, made)
     # 4. train every model on the same split
     print(f"[4/5] train {', '.join(options['models'])} with early stopping on {options['valid_metric']}")
@@ -175,6 +175,10 @@ class EpochBar(tqdm):
         self.best = score if self.best is None else max(self.best, score)
         self.set_postfix_str(f"valid {self.metric} {score:.4f}, best {self.best:.4f}", refresh=False)
         self.update(epoch + 1 - self.n)
+
+
+def _nothing(line):
+    """Take the lines of a stage that the demo does not repeat."""
 
 
 def _tell(step, what, where, made):

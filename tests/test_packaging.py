@@ -1,0 +1,23 @@
+"""A wheel carries the props, and finds them where it is installed."""
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from conftest import ROOT
+
+
+def test_props_are_found_in_a_wheel(tmp_path):
+    pytest.importorskip("wheel")
+    source = tmp_path / "source"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(source)], check=True, capture_output=True)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    installed = tmp_path / "installed"
+    zipfile.ZipFile(next(tmp_path.glob("recbole_vqrec-*.whl"))).extractall(installed)
+    code = "from recbole_vqrec.config import own_defaults, props_folder; print(props_folder(), own_defaults('VQRec')['plm'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(installed)}
+    )
+    assert done.stdout.split() == [str(installed / "recbole_vqrec" / "props"), "bert-base-uncased"], done.stderr
