@@ -1,24 +1,13 @@
-"""Small data sets and settings that the tests share; every test runs in a folder of its own."""
-
-import os
-from pathlib import Path
+"""Every test runs in a folder of its own; the data set `tiny`."""
 
 import numpy as np
 import pytest
 import torch
+from small import write_codes, write_inter
 
 from recbole_vqrec import compat
-from recbole_vqrec.config import Config
-from recbole_vqrec.quantization.item_codes import ItemCodes
 
 compat.apply()
-ROOT = Path(__file__).resolve().parent.parent
-SHARED_DATA = Path(os.environ.get("VQREC_SHARED_DATA", ROOT.parent / "shared" / "data"))
-SMALL = {
-    "hidden_size": 16, "inner_size": 16, "codebooks": 4, "codes_per_codebook": 8, "item_codes": "small",
-    "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0, "MAX_ITEM_LIST_LENGTH": 5, "train_batch_size": 64,
-    "show_progress": False, "epochs": 1, "topk": [5, 10],
-}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -26,31 +15,6 @@ def own_folder(tmp_path, monkeypatch):
     """RecBole writes log/ and log_tensorboard/ into the current folder."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-
-
-def shared_data(name):
-    """Return a folder of the real data, or skip."""
-    folder = SHARED_DATA / name
-    if not folder.is_dir():
-        pytest.skip(f"real data {folder} is not on this machine; set VQREC_SHARED_DATA")
-    return folder
-
-
-def write_inter(folder, name, sequences):
-    """Write <name>.inter: sequences is user -> list of items, times are positions."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"{user}\t{item}\t{time}" for user, items in sequences.items() for time, item in enumerate(items)]
-    path = folder / f"{name}.inter"
-    path.write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]) + "\n")
-    return path
-
-
-def write_codes(folder, name, items, codebooks=4, codes_per_codebook=8, codes="small"):
-    """Write a code file with codes that differ between items."""
-    drawn = np.random.default_rng(0).integers(0, codes_per_codebook, size=(len(items), codebooks))
-    path = folder / f"{name}.{codes}.codes.safetensors"
-    ItemCodes(list(items), drawn, codes_per_codebook, {"dataset": name}).save(path)
-    return path
 
 
 @pytest.fixture
@@ -66,8 +30,3 @@ def tiny(tmp_path):
         "item_id:token\ttitle:token_seq\n" + "".join(f"{item}\tthing number {item}\n" for item in items)
     )
     return folder
-
-
-def small_config(model="VQRec", dataset="tiny", **options):
-    """Return a Config of a small model."""
-    return Config(model, dataset, None, {**SMALL, **options})

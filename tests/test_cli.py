@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, SMALL
+from small import ROOT, SMALL
 
 from recbole_vqrec.cli import main
 from recbole_vqrec.cli.run import options_of

@@ -2,7 +2,7 @@ import re
 
 import pytest
 import yaml
-from conftest import small_config
+from small import small_config
 
 from recbole_vqrec.config import Config, known_options, own_defaults, props_folder, stage_options
 from recbole_vqrec.errors import VQRecError

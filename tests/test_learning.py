@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import SMALL, write_codes, write_inter
+from small import SMALL, write_codes, write_inter
 
 from recbole_vqrec import quick_start
 

@@ -5,7 +5,7 @@ import sys
 import zipfile
 
 import pytest
-from conftest import ROOT
+from small import ROOT
 
 
 def test_props_are_found_in_a_wheel(tmp_path):

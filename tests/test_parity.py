@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from conftest import small_config
+from small import small_config
 from recbole.data import data_preparation
 
 from recbole_vqrec import registry

@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, SMALL
+from small import ROOT, SMALL
 
 import recbole_vqrec
 from recbole_vqrec.cli import main

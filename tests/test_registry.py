@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from conftest import SMALL, small_config
+from small import SMALL, small_config
 
 import recbole_vqrec
 from recbole_vqrec import registry

@@ -3,7 +3,7 @@
 import gzip
 
 import pytest
-from conftest import shared_data, small_config
+from small import shared_data, small_config
 from recbole.data import data_preparation
 
 from recbole_vqrec.config import stage_options

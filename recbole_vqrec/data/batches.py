@@ -1,4 +1,4 @@
-"""Training sequences -> batches: rows of like length together, bounded by pairs and by tokens, cut to the longest.
+"""Training sequences -> batches, bounded by pairs and by tokens and cut to the longest.
 
 Axis legend: S training sequences, B rows of a batch, L longest row of the batch, R prefix rows.
 """
@@ -14,33 +14,40 @@ from recbole_vqrec.errors import VQRecError
 TARGET_LIST = "target_list"  # [B, L] next item at each position, 0 where there is none to train
 
 
-def bucketed(lengths, targets, max_targets, max_tokens, generator=None):
-    """Split sequences into batches of like length.
+def split(lengths, targets, max_targets, max_tokens, generator=None, like_length=False):
+    """Split sequences into batches.
 
     Args:
         lengths (np.ndarray): [S] tokens of each sequence.
         targets (np.ndarray): [S] pairs each sequence trains.
         max_targets (int): pairs in a batch; the batches are of even size below it.
-        max_tokens (int): rows x longest row of a batch; a single longer row is a batch of its own.
-        generator (torch.Generator, optional): shuffles sequences of equal length and the order of the batches.
+        max_tokens (int): tokens of a batch; a longer sequence is a batch of its own.
+        generator (torch.Generator, optional): shuffles the sequences and the order of the batches.
+        like_length (bool): put sequences of like length together and count their padding as tokens, for models that
+            read a batch as one padded block; random batches otherwise.
 
     Returns:
         list of np.ndarray: indices of sequences, each exactly once.
     """
     count = len(lengths)
-    shuffled = np.arange(count) if generator is None else torch.randperm(count, generator=generator).numpy()
-    order = shuffled[np.argsort(lengths[shuffled], kind="stable")]
-    sorted_lengths, pairs = lengths[order], np.concatenate([[0], np.cumsum(targets[order])])
+    order = np.arange(count) if generator is None else torch.randperm(count, generator=generator).numpy()
+    if like_length:
+        order = order[np.argsort(lengths[order], kind="stable")]
+    lengths, pairs = lengths[order], np.concatenate([[0], np.cumsum(targets[order])])
+    tokens = np.concatenate([[0], np.cumsum(lengths)])
     even = -(-int(pairs[-1]) // -(-int(pairs[-1]) // max_targets)) if count else 0
     batches, start = [], 0
     while start < count:
         end = int(np.searchsorted(pairs, pairs[start] + even, side="right")) - 1
-        end = min(max(end, start + 1), count)
-        while end > start + 1 and sorted_lengths[end - 1] * (end - start) > max_tokens:
-            end = start + max(1, min(int(max_tokens // sorted_lengths[end - 1]), end - start - 1))
+        if like_length:
+            while end > start + 1 and lengths[end - 1] * (end - start) > max_tokens:
+                end = min(start + max(1, int(max_tokens // lengths[end - 1])), end - 1)
+        else:
+            end = min(end, int(np.searchsorted(tokens, tokens[start] + max_tokens, side="right")) - 1)
+        end = max(end, start + 1)
         batches.append(order[start:end])
         start = end
-    if generator is None:
+    if generator is None or not like_length:
         return batches
     return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
 
@@ -53,7 +60,7 @@ class SequenceBatches:
             seed and `shuffle` are used.
         batches (str): one of registry.ALL_POSITIONS, WINDOWS, TRIMMED_ROWS.
         max_targets (int): (history -> next item) pairs in a batch.
-        max_tokens (int): rows x longest row of a batch.
+        max_tokens (int): tokens of a batch.
         window_stride (int): see `sequences.prefix_groups`.
     """
 
@@ -100,7 +107,10 @@ class SequenceBatches:
         if self._next is None:
             lengths = self.lengths[self.sequences.row]
             generator = self.generator if self.shuffle else None
-            self._next = bucketed(lengths, self.sequences.targets, self.max_targets, self.max_tokens, generator)
+            one_block = self.batches != registry.ALL_POSITIONS  # models trained there read a batch in length blocks
+            self._next = split(
+                lengths, self.sequences.targets, self.max_targets, self.max_tokens, generator, like_length=one_block
+            )
         return self._next
 
     def _rows(self, batch):

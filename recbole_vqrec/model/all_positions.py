@@ -5,8 +5,11 @@ Axis legend: B sequences, L positions, T trained pairs, N items with padding, H 
 
 import contextlib
 
+import torch
+
 from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.model.losses import full_softmax_loss
+from recbole_vqrec.model.packed_sequences import length_blocks
 
 
 def all_positions_loss(model):
@@ -20,11 +23,15 @@ def all_positions_loss(model):
     """
 
     def loss(interaction):
-        with _every_position(model):
-            hidden = model.forward(interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN])
-        trained = interaction[TARGET_LIST] > 0
-        items = model.item_embedding.weight[: model.n_items]
-        return full_softmax_loss(hidden[trained], items, interaction[TARGET_LIST][trained])
+        item_seq, item_seq_len = interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
+        states, targets = [], []
+        for rows, longest in length_blocks(item_seq_len):
+            with _every_position(model):
+                hidden = model.forward(item_seq[rows, :longest], item_seq_len[rows])
+            following = interaction[TARGET_LIST][rows, :longest]
+            states.append(hidden[following > 0])
+            targets.append(following[following > 0])
+        return full_softmax_loss(torch.cat(states), model.item_embedding.weight[: model.n_items], torch.cat(targets))
 
     return loss
 

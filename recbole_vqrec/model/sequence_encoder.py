@@ -1,6 +1,6 @@
 """The causal Transformer over a user's items that all models of this package share (paper, section 2.2.2; SASRec).
 
-Axis legend: B sequences, L positions, H hidden size, A attention heads.
+Axis legend: T tokens of all sequences, packed; b sequences of a block, l its longest; H hidden size, A heads.
 """
 
 import torch
@@ -9,6 +9,7 @@ from torch import nn
 
 from recbole_vqrec.errors import VQRecError, nearest
 from recbole_vqrec.model.dropout import Dropout, dropout
+from recbole_vqrec.model.packed_sequences import real_tokens
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
@@ -17,11 +18,11 @@ def causal_attention(query, key, value, dropout_probability):
     """Return softmax(query key^T / sqrt(size), a position sees itself and what lies before it) value.
 
     Args:
-        query, key, value (torch.Tensor): [B, A, L, H / A].
+        query, key, value (torch.Tensor): [b, A, l, H / A].
         dropout_probability (float): of attention weights.
 
     Returns:
-        torch.Tensor: [B, A, L, H / A].
+        torch.Tensor: [b, A, l, H / A].
     """
     if dropout_probability == 0 or query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout_probability, is_causal=True)
@@ -48,14 +49,22 @@ class CausalSelfAttention(nn.Module):
         self.dropout = Dropout(hidden_dropout)
         self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
-    def forward(self, hidden):
-        """Return [B, L, H] for [B, L, H]."""
-        batch, length, size = hidden.shape
-        heads = self.query_key_value(hidden).view(batch, length, 3, self.n_heads, size // self.n_heads)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [B, A, L, H / A]
-        context = causal_attention(query, key, value, self.attention_dropout if self.training else 0.0)
-        context = context.transpose(1, 2).reshape(batch, length, size)
-        return self.LayerNorm(self.dropout(self.dense(context)) + hidden)
+    def forward(self, hidden, packed):
+        """Return [T, H] for [T, H].
+
+        Args:
+            hidden (torch.Tensor): [T, H].
+            packed (PackedSequences): which token belongs where.
+        """
+        dropout_probability = self.attention_dropout if self.training else 0.0
+        size = hidden.shape[1]
+        context = []
+        for block, tokens in packed.padded_blocks(self.query_key_value(hidden)):  # [b, l, 3H]
+            heads = tokens.view(block.rows, block.longest, 3, self.n_heads, size // self.n_heads)
+            query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [b, A, l, H / A]
+            attended = causal_attention(query, key, value, dropout_probability).transpose(1, 2)
+            context.append(real_tokens(block, attended.reshape(block.rows, block.longest, size)))
+        return self.LayerNorm(self.dropout(self.dense(torch.cat(context))) + hidden)
 
 
 class FeedForward(nn.Module):
@@ -72,7 +81,7 @@ class FeedForward(nn.Module):
         self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
     def forward(self, hidden):
-        """Return [B, L, H] for [B, L, H]."""
+        """Return [T, H] for [T, H]."""
         return self.LayerNorm(self.dropout(self.dense_2(self.activation(self.dense_1(hidden)))) + hidden)
 
 
@@ -94,9 +103,11 @@ class SequenceEncoder(nn.Module):
         self.LayerNorm = nn.LayerNorm(size, eps=eps)
         self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
-            nn.Sequential(
-                CausalSelfAttention(size, config["n_heads"], dropout, config["attn_dropout_prob"], eps),
-                FeedForward(size, config["inner_size"], dropout, config["hidden_act"], eps),
+            nn.ModuleList(
+                [
+                    CausalSelfAttention(size, config["n_heads"], dropout, config["attn_dropout_prob"], eps),
+                    FeedForward(size, config["inner_size"], dropout, config["hidden_act"], eps),
+                ]
             )
             for _ in range(config["n_layers"])
         )
@@ -110,17 +121,18 @@ class SequenceEncoder(nn.Module):
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
 
-    def forward(self, item_vectors):
-        """Encode sequences that start at position 0 and are padded at the end.
+    def forward(self, item_vectors, packed):
+        """Encode packed sequences, each from position 0 on.
 
         Args:
-            item_vectors (torch.Tensor): [B, L, H].
+            item_vectors (torch.Tensor): [T, H].
+            packed (PackedSequences): which token belongs where.
 
         Returns:
-            torch.Tensor: [B, L, H]; states at padded positions mean nothing.
+            torch.Tensor: [T, H].
         """
-        hidden = item_vectors + self.position_embedding.weight[: item_vectors.shape[1]]
+        hidden = item_vectors + F.embedding(packed.position, self.position_embedding.weight)
         hidden = self.dropout(self.LayerNorm(hidden))
-        for layer in self.layers:
-            hidden = layer(hidden)
+        for attention, feed_forward in self.layers:
+            hidden = feed_forward(attention(hidden, packed))
         return hidden

@@ -12,6 +12,7 @@ from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.item_representation import CodeItemRepresentation
 from recbole_vqrec.model.losses import full_softmax_loss
+from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.sequence_encoder import SequenceEncoder
 
 
@@ -63,7 +64,8 @@ class VQRec(SequentialRecommender):
         Returns:
             torch.Tensor: [B, H].
         """
-        return self.gather_indexes(self.encoder(F.embedding(item_seq, self.item_table())), item_seq_len - 1)
+        packed = PackedSequences(item_seq_len)
+        return self.encoder(F.embedding(packed.pack(item_seq), self.item_table()), packed)[packed.last]
 
     def calculate_loss(self, interaction):
         """Return the full-softmax cross-entropy over all items with cosine / tau scores (paper, section 2.4).
@@ -75,16 +77,15 @@ class VQRec(SequentialRecommender):
         Returns:
             torch.Tensor: scalar, the mean over the trained pairs.
         """
-        table = self.item_table()
-        hidden = self.encoder(F.embedding(interaction[self.ITEM_SEQ], table))
+        table, packed = self.item_table(), PackedSequences(interaction[self.ITEM_SEQ_LEN])
+        states = self.encoder(F.embedding(packed.pack(interaction[self.ITEM_SEQ]), table), packed)
         if TARGET_LIST in interaction:
-            trained = interaction[TARGET_LIST].flatten().nonzero().squeeze(1)
-            targets = interaction[TARGET_LIST].flatten()[trained]
-            hidden = hidden.flatten(0, 1)[trained]
+            targets = packed.pack(interaction[TARGET_LIST])
+            trained = targets.nonzero().squeeze(1)
+            states, targets = states[trained], targets[trained]
         else:
-            targets = interaction[self.POS_ITEM_ID]
-            hidden = self.gather_indexes(hidden, interaction[self.ITEM_SEQ_LEN] - 1)
-        queries = F.normalize(hidden, dim=-1) / self.temperature
+            states, targets = states[packed.last], interaction[self.POS_ITEM_ID]
+        queries = F.normalize(states, dim=-1) / self.temperature
         return full_softmax_loss(queries, F.normalize(table[1:], dim=-1), targets - 1, self.loss_chunk)
 
     def predict(self, interaction):

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from conftest import small_config
+from small import small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recbole.data import data_preparation
 
-from recbole_vqrec.data.batches import TARGET_LIST, SequenceBatches, bucketed, training_batches
+from recbole_vqrec.data.batches import TARGET_LIST, SequenceBatches, split, training_batches
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.errors import VQRecError
 
@@ -17,21 +17,23 @@ from recbole_vqrec.errors import VQRecError
     st.integers(1, 100),
     st.integers(1, 300),
     st.booleans(),
+    st.booleans(),
 )
-def test_batches_hold_every_sequence_once_within_the_bounds(sizes, max_targets, max_tokens, shuffle):
+def test_batches_hold_every_sequence_once_within_the_bounds(sizes, max_targets, max_tokens, shuffle, like_length):
     lengths = np.array([max(size) for size in sizes], dtype=np.int64)
     targets = np.array([min(size) for size in sizes], dtype=np.int64)
     generator = torch.Generator().manual_seed(0) if shuffle else None
-    batches = bucketed(lengths, targets, max_targets, max_tokens, generator)
+    batches = split(lengths, targets, max_targets, max_tokens, generator, like_length)
     assert sorted(np.concatenate([*batches, np.zeros(0, dtype=np.int64)]).tolist()) == list(range(len(sizes)))
     for batch in batches:
         assert len(batch) == 1 or targets[batch].sum() <= max_targets
-        assert len(batch) == 1 or lengths[batch].max() * len(batch) <= max_tokens
+        tokens = lengths[batch].max() * len(batch) if like_length else lengths[batch].sum()
+        assert len(batch) == 1 or tokens <= max_tokens
 
 
 def test_batches_are_of_even_size_and_like_length():
     lengths = np.array([5, 1, 1, 5, 1, 1, 5, 1])
-    batches = bucketed(lengths, np.ones(8, dtype=np.int64), 5, 1000)
+    batches = split(lengths, np.ones(8, dtype=np.int64), 5, 1000, like_length=True)
     assert [sorted(lengths[batch].tolist()) for batch in batches] == [[1, 1, 1, 1], [1, 5, 5, 5]]
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import recbole.data.dataset
-from conftest import small_config, write_codes, write_inter
+from small import small_config, write_codes, write_inter
 from recbole.data import data_preparation
 
 from recbole_vqrec.data.dataset import ItemCodesDataset, SequenceDataset, create_dataset

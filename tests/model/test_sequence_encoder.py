@@ -3,6 +3,7 @@ import torch
 from recbole.model.layers import TransformerEncoder
 
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.sequence_encoder import SequenceEncoder, causal_attention
 
 OPTIONS = {
@@ -33,7 +34,8 @@ def test_states_equal_recboles_encoder():
     mask = torch.where(torch.tril(real[:, None, None, :].expand(-1, -1, 7, -1)), 0.0, -10000.0)
     hidden = encoder.LayerNorm(vectors + encoder.position_embedding.weight)
     expected = recboles(encoder)(hidden, mask)[-1]
-    assert torch.allclose(encoder(vectors)[real], expected[real], atol=1e-5)
+    packed = PackedSequences(lengths)
+    assert torch.allclose(encoder(packed.pack(vectors), packed), packed.pack(expected), atol=1e-5)
 
 
 def test_a_position_sees_nothing_behind_it():
@@ -41,8 +43,10 @@ def test_a_position_sees_nothing_behind_it():
     vectors = torch.randn(2, 7, 12)
     changed = vectors.clone()
     changed[:, 4:] = torch.randn(2, 3, 12)
-    assert torch.allclose(encoder(vectors)[:, :4], encoder(changed)[:, :4], atol=1e-6)
-    assert not torch.allclose(encoder(vectors)[:, 4], encoder(changed)[:, 4], atol=1e-3)
+    packed = PackedSequences(torch.tensor([7, 7]))
+    before, after = (encoder(packed.pack(values), packed).view(2, 7, 12) for values in (vectors, changed))
+    assert torch.allclose(before[:, :4], after[:, :4], atol=1e-6)
+    assert not torch.allclose(before[:, 4], after[:, 4], atol=1e-3)
 
 
 def test_attention_with_dropout_has_the_mean_of_attention_without():
@@ -58,3 +62,4 @@ def test_attention_with_dropout_has_the_mean_of_attention_without():
 def test_impossible_sizes_are_named(change, message):
     with pytest.raises(VQRecError, match=message):
         SequenceEncoder({**OPTIONS, **change})
+

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import small_config
+from small import small_config
 from recbole.data import data_preparation
 from recbole.data.interaction import Interaction
 

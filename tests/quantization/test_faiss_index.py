@@ -3,7 +3,7 @@
 import faiss
 import numpy as np
 import pytest
-from conftest import shared_data
+from small import shared_data
 
 from recbole_vqrec.config import stage_options
 from recbole_vqrec.errors import VQRecError

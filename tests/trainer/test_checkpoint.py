@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from conftest import SMALL, small_config, write_inter
+from small import SMALL, small_config, write_inter
 
 from recbole_vqrec import quick_start
 from recbole_vqrec.errors import VQRecError

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import SMALL, small_config
+from small import SMALL, small_config
 from recbole.data import data_preparation
 
 from recbole_vqrec import quick_start
