@@ -1,5 +1,6 @@
 """`recbole-vqrec embed` and `encode`: item text -> text embeddings -> item codes."""
 
+import functools
 from pathlib import Path
 
 import click
