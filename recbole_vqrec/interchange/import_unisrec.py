@@ -11,11 +11,18 @@ import pandas as pd
 from tqdm import tqdm
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
 from recbole_vqrec.embedding.embed import OPTIONS as EMBEDDING_OPTIONS
+from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.interchange.layout import (
-    SPLITS, Layout, find_file, number_order, read_bytes, read_lines, write_lines, write_numbers,
+    SPLITS,
+    Layout,
+    find_file,
+    number_order,
+    read_bytes,
+    read_lines,
+    write_lines,
+    write_numbers,
 )  # fmt: skip
 from recbole_vqrec.interchange.part_files import FEATURES, read_features, read_ids, read_texts
 from recbole_vqrec.interchange.prefix_rows import read_users

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import polars as pl
 import recbole
 
 from recbole_vqrec import artifacts
