@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.item_code_table import codes_path
+from recbole_vqrec.embedding.embed import embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
 from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
@@ -129,7 +130,7 @@ def _texts(folder, dataset, options):
 def _write_features(folder, dataset, out, parts, options, item_number, suffix):
     """Return (paths, notes) of the text embeddings as headerless float32 in the order of numbers."""
     plm = options["plm"]
-    path = artifacts.embedding_file(folder, dataset, artifacts.short_name(plm) + FEATURES[suffix])
+    path = embedding_path(folder, dataset, {"plm": plm, "word_drop": FEATURES[suffix]})
     remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {plm}'"
     if not path.is_file():
         return [], [] if FEATURES[suffix] else [f"no .{suffix}: {path.name} is not there; {remedy}"]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.embedding.embed import OPTIONS as EMBEDDING_OPTIONS
+from recbole_vqrec.embedding.embed import embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.interchange.layout import (
@@ -175,7 +176,7 @@ def _check_numbers(layout, user, kind, numbers, known):
 
 def _write_embeddings(target, name, options, item_ids, suffix, vectors, source):
     """Write the features as text embeddings of the language model in `options`."""
-    path = artifacts.embedding_file(target, name, artifacts.short_name(options["plm"]) + FEATURES[suffix])
+    path = embedding_path(target, name, {**options, "word_drop": FEATURES[suffix]})
     manifest = {
         "dataset": name,
         "options": {option: options[option] for option in EMBEDDING_OPTIONS},

@@ -10,7 +10,7 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.interchange.layout import read_bytes, read_lines, read_numbers
 
-FEATURES = {"feat1CLS": "", "feat2CLS": ".word-drop"}  # suffix -> what the name of our embedding file gets
+FEATURES = {"feat1CLS": False, "feat2CLS": True}  # suffix -> whether it is the word-drop view
 TEXT_HEADER = "item_id:token\ttext:token_seq"
 
 
