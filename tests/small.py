@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recbole_vqrec import artifacts
 from recbole_vqrec.config import Config
 from recbole_vqrec.quantization.item_codes import ItemCodes
 
@@ -46,3 +47,12 @@ def write_codes(folder, name, items, codebooks=4, codes_per_codebook=8, codes="s
 def small_config(model="VQRec", dataset="tiny", **options):
     """Return a Config of a small model."""
     return Config(model, dataset, None, {**SMALL, **options})
+
+
+def write_vectors(folder, name, items, size=6, plm="small-plm", inputs=None):
+    """Write an embedding file with vectors drawn at random; return {item: vector}."""
+    drawn = np.random.default_rng(0).normal(size=(len(items), size)).astype(np.float32)
+    manifest = {"dataset": name, "options": {"plm": plm, "pooling": "cls"}, "inputs": inputs or {}}
+    path = artifacts.embedding_file(folder, name, plm)
+    artifacts.write_artifact(path, "text embedding", {"embeddings": drawn}, manifest, list(items))
+    return dict(zip(items, drawn))

@@ -1,8 +1,9 @@
-"""Atomic files (+ item codes) -> RecBole data sets with exact order, prefix rows made at once, and batches cut short.
+"""Atomic files (+ item codes, text vectors) -> RecBole data sets with exact order, prefix rows made at once, and batches cut short.
 
 Axis legend: R prefix rows, B rows of a batch, L history limit, N items with padding, D codebooks.
 """
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from recbole.utils import FeatureSource
 from recbole_vqrec import registry
 from recbole_vqrec.config import fill_defaults
 from recbole_vqrec.data.item_code_table import load_item_codes
+from recbole_vqrec.data.text_vector_table import load_text_vectors
 from recbole_vqrec.errors import VQRecError
 
 LARGEST_SCORE_MATRIX = 1 << 26  # users x items scored at once in evaluation, 256 MB of float32
@@ -38,6 +40,15 @@ class SequenceDataset(SequentialDataset):
         allowed = registry.known(config["model"]).batches
         self.trim = registry.STOCK_ROWS not in (allowed, config["training_batches"])
         super().__init__(config)
+
+    @functools.cached_property
+    def item_text_vectors(self):
+        """Text vectors of the items, FloatTensor [N, d_w] with a zero padding row, read when first asked for.
+
+        Raises:
+            VQRecError: as `load_text_vectors`.
+        """
+        return torch.from_numpy(load_text_vectors(self.config, self.field2id_token[self.iid_field]))
 
     def _load_data(self, token, dataset_path):
         folder = Path(dataset_path)
@@ -184,6 +195,19 @@ class ItemCodesDataset(SequenceDataset):
         codes, table = load_item_codes(config, self.field2id_token[self.iid_field])
         self.codebooks, self.codes_per_codebook = codes.codebooks, codes.codes_per_codebook
         self.item_codes = torch.from_numpy(table)
+
+
+class ItemTextDataset(SequenceDataset):
+    """A sequence data set whose items have text vectors, `item_text_vectors`.
+
+    Raises:
+        VQRecError: as `SequenceDataset` and `load_text_vectors`.
+    """
+
+    def __init__(self, config):
+        fill_defaults(config)
+        super().__init__(config)
+        self.item_text_vectors  # noqa: B018, missing vectors are an error before the model is built
 
 
 class PrefixRows:

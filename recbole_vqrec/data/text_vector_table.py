@@ -1,0 +1,70 @@
+"""Which embedding file belongs to a data set, and its text vectors in RecBole's item order.
+
+Axis legend: N items with padding, d_w size of the language model's vectors.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.embedding.embed import embedding_path
+from recbole_vqrec.embedding.text_encoder import load_embeddings
+from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.preprocess.record import read_record
+
+
+def load_text_vectors(config, tokens, word_drop=False):
+    """Return the text vectors of a data set's items, matched by item id.
+
+    A merged data set that has no embedding file of its own takes the vectors of its domains, whose files lie beside it.
+
+    Args:
+        config (Config): with data_path (the data set's folder), dataset and the options of props/item_codes.yaml.
+        tokens (sequence of str): internal item id -> external id, tokens[0] is the padding item.
+        word_drop (bool): the second view of the texts, made with `recbole-vqrec embed --word-drop`.
+
+    Returns:
+        np.ndarray: [N, d_w] float32, row 0 zeros.
+
+    Raises:
+        VQRecError: missing, damaged, out of date, items without vector, or a vector that is not finite.
+    """
+    folder, dataset = Path(config["data_path"]), config["dataset"]
+    item_ids, vectors, path, remedy = _vectors(folder, dataset, config, word_drop)
+    wanted = [str(token) for token in tokens[1:]]
+    table = vectors[artifacts.rows_of(item_ids, wanted, path, remedy)]
+    broken = np.flatnonzero(~np.isfinite(table).all(axis=1))
+    if broken.size:
+        raise VQRecError(f"{path}: vectors that are not finite ({examples(wanted[row] for row in broken)}); {remedy}")
+    return np.concatenate([np.zeros((1, table.shape[1]), dtype=np.float32), table])
+
+
+def _vectors(folder, dataset, config, word_drop):
+    """Return item ids, vectors, file and remedy: of the data set's own file, else of its domains' files."""
+    path = embedding_path(folder, dataset, {"plm": config["plm"], "word_drop": word_drop})
+    if path.is_file():
+        return _one_file(path, dataset, config, word_drop)
+    record = read_record(folder, dataset) or {}
+    if record.get("source") != "merge":
+        return _one_file(path, dataset, config, word_drop)
+    item_ids, vectors = [], []
+    for domain in record["options"]["datasets"]:
+        file = embedding_path(folder.parent / domain, domain, {"plm": config["plm"], "word_drop": word_drop})
+        ids, rows, _, remedy = _one_file(file, domain, config, word_drop)
+        item_ids += [f"{domain}-{item_id}" for item_id in ids]
+        vectors.append(rows)
+    if len({rows.shape[1] for rows in vectors}) > 1:
+        raise VQRecError(f"{path}: its domains' vectors differ in size; embed all of them with the same plm")
+    return item_ids, np.concatenate(vectors), path, remedy
+
+
+def _one_file(path, dataset, config, word_drop):
+    remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {config['plm']}"
+    remedy += " --word-drop 0.15'" if word_drop else "', or set plm to the language model that was used"
+    if not path.is_file():
+        others = sorted(file.name for file in path.parent.glob("*.emb.safetensors"))
+        remedy += f" (there are {', '.join(others)})" if others else ""
+    item_ids, vectors, manifest = load_embeddings(path, remedy)
+    artifacts.refuse_stale(path, manifest, f"run 'recbole-vqrec embed --dataset {dataset} --plm {config['plm']}'")
+    return item_ids, vectors, path, remedy

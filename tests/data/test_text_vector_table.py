@@ -1,0 +1,85 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from small import small_config, write_inter, write_vectors
+from recbole.data import data_preparation
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.data.dataset import SequenceDataset
+from recbole_vqrec.data.text_vector_table import load_text_vectors
+from recbole_vqrec.errors import VQRecError
+
+ITEMS = [f"i{number}" for number in range(12)]
+
+
+def text_config(**options):
+    return small_config("SASRec", plm="small-plm", **options)
+
+
+def test_vectors_are_matched_by_item_id(tiny):
+    vectors = write_vectors(tiny, "tiny", ITEMS[::-1])
+    dataset = SequenceDataset(text_config())
+    table = dataset.item_text_vectors
+    assert table.shape == (13, 6) and table.dtype == torch.float32
+    assert table[0].abs().sum() == 0
+    for internal, token in enumerate(dataset.field2id_token["item_id"]):
+        if internal:
+            assert table[internal].tolist() == vectors[token].tolist()
+
+
+def test_the_splits_share_one_table(tiny):
+    write_vectors(tiny, "tiny", ITEMS)
+    config = text_config()
+    dataset = SequenceDataset(config)
+    table = dataset.item_text_vectors
+    assert data_preparation(config, dataset)[0]._dataset.item_text_vectors is table
+
+
+def test_missing_vectors_say_how_to_make_them_and_which_there_are(tiny):
+    write_vectors(tiny, "tiny", ITEMS, plm="other")
+    with pytest.raises(VQRecError, match="embed --dataset tiny --plm small-plm.*there are tiny.other.emb.safetensors"):
+        SequenceDataset(text_config()).item_text_vectors
+
+
+def test_items_without_vector_are_named(tiny):
+    write_vectors(tiny, "tiny", ITEMS[1:])
+    with pytest.raises(VQRecError, match=r"lacks 1 of 12 items of the data set \(i0\)"):
+        SequenceDataset(text_config()).item_text_vectors
+
+
+def test_stale_vectors_are_refused(tiny):
+    write_vectors(tiny, "tiny", ITEMS, inputs={"tiny.item": "0"})
+    with pytest.raises(VQRecError, match="out of date, tiny.item changed"):
+        SequenceDataset(text_config()).item_text_vectors
+
+
+def test_vectors_that_are_not_finite_are_refused(tiny):
+    path = artifacts.embedding_file(tiny, "tiny", "small-plm")
+    manifest = {"options": {}, "inputs": {}}
+    vectors = np.ones((12, 6), np.float32)
+    vectors[3, 2] = np.nan
+    artifacts.write_artifact(path, "text embedding", {"embeddings": vectors}, manifest, ITEMS)
+    with pytest.raises(VQRecError, match=r"not finite \(i3\)"):
+        SequenceDataset(text_config()).item_text_vectors
+
+
+def test_a_merged_data_set_takes_its_domains_vectors(tmp_path):
+    tokens = ["[PAD]"]
+    expected = [np.zeros(6)]
+    for domain, items in {"a": ["x", "y"], "b": ["x", "z"]}.items():
+        folder = tmp_path / "dataset" / domain
+        write_inter(folder, domain, {"u": items})
+        vectors = write_vectors(folder, domain, items)
+        tokens += [f"{domain}-{item}" for item in items]
+        expected += [vectors[item] for item in items]
+    merged = tmp_path / "dataset" / "mix"
+    merged.mkdir()
+    record = {"kind": "preprocessed data set", "format": 1, "source": "merge", "options": {"datasets": ["b", "a"]}}
+    (merged / "mix.preprocess.json").write_text(json.dumps(record))
+    options = {"data_path": str(merged), "dataset": "mix", "plm": "small-plm"}
+    assert np.allclose(load_text_vectors(options, tokens), expected)
+    artifacts.embedding_file(tmp_path / "dataset" / "b", "b", "small-plm").unlink()
+    with pytest.raises(VQRecError, match="embed --dataset b"):
+        load_text_vectors(options, tokens)
