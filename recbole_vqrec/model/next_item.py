@@ -1,0 +1,116 @@
+"""What the models of this package share: item vectors -> causal Transformer -> score with every item.
+
+Axis legend: B sequences, L positions, T tokens or trained pairs, N items with padding, H hidden size.
+"""
+
+import torch
+import torch.nn.functional as F
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
+
+from recbole_vqrec.data.batches import TARGET_LIST
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.losses import full_softmax_loss
+from recbole_vqrec.model.packed_sequences import PackedSequences
+from recbole_vqrec.model.sequence_encoder import SequenceEncoder
+
+
+class NextItemModel(SequentialRecommender):
+    """A sequence encoder over item vectors, trained to find the next item among all items.
+
+    A model is this class with its own item representation as `self.items`: a module with `table()` -> [N, H].
+
+    Args:
+        config (Config): options of props/model/<model>.yaml, among them those of the sequence encoder; temperature, by
+            which cosines are divided, or nothing where the score is the inner product.
+        dataset (SequenceDataset): its items.
+
+    Raises:
+        VQRecError: temperature or loss_type is not usable.
+    """
+
+    input_type = InputType.POINTWISE  # one positive item a row, no sampled negatives
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.temperature, self.loss_chunk = config["temperature"], config["loss_chunk"]
+        if self.temperature is not None and not self.temperature > 0:
+            raise VQRecError(f"temperature: {self.temperature}, expected a number above 0 such as 0.07")
+        if config["loss_type"] != "CE":
+            raise VQRecError(f"loss_type: '{config['loss_type']}', {config['model']} trains with CE")
+        self._evaluation_table = None
+
+    def item_table(self):
+        """Return the item vectors [N, H]; outside training they are computed once for the same parameters."""
+        if self.training or torch.is_grad_enabled():
+            return self.items.table()
+        version = [(tensor.data_ptr(), tensor._version) for tensor in self.items.state_dict(keep_vars=True).values()]
+        if self._evaluation_table is None or self._evaluation_table[0] != version:
+            self._evaluation_table = (version, self.items.table())
+        return self._evaluation_table[1]
+
+    def hidden_states(self, item_seq, packed, table):
+        """Return the hidden state [T, H] of every token.
+
+        Args:
+            item_seq (torch.LongTensor): [B, L] items, oldest first, 0 as padding at the end.
+            packed (PackedSequences): which token belongs where.
+            table (torch.Tensor): [N, H] item vectors.
+        """
+        return self.encoder(F.embedding(packed.pack(item_seq), table), packed)
+
+    def queries(self, states):
+        """Return hidden states [..., H] scaled so that the inner product with `keys` is the score."""
+        return states if self.temperature is None else F.normalize(states, dim=-1) / self.temperature
+
+    def keys(self, item_vectors):
+        """Return item vectors [..., H] scaled so that the inner product with `queries` is the score."""
+        return item_vectors if self.temperature is None else F.normalize(item_vectors, dim=-1)
+
+    def forward(self, item_seq, item_seq_len):
+        """Return the hidden state of each history's last item.
+
+        Args:
+            item_seq (torch.LongTensor): [B, L] items, oldest first, 0 as padding at the end.
+            item_seq_len (torch.LongTensor): [B] items in each history.
+
+        Returns:
+            torch.Tensor: [B, H].
+        """
+        packed = PackedSequences(item_seq_len)
+        return self.hidden_states(item_seq, packed, self.item_table())[packed.last]
+
+    def calculate_loss(self, interaction):
+        """Return the full-softmax cross-entropy over all items (paper, section 2.4).
+
+        Args:
+            interaction (Interaction): prefix rows (item_id_list [B, L], item_length [B], item_id [B]), or sequences with
+                the next item of each trained position (item_id_list [B, L], target_list [B, L]).
+
+        Returns:
+            torch.Tensor: scalar, the mean over the trained pairs.
+        """
+        table = self.item_table()
+        states, targets = self.trained_pairs(interaction, table)
+        return full_softmax_loss(self.queries(states), self.keys(table[1:]), targets - 1, self.loss_chunk)
+
+    def trained_pairs(self, interaction, table):
+        """Return hidden states [T, H] and next items [T] of the pairs that a batch trains; see `calculate_loss`."""
+        packed = PackedSequences(interaction[self.ITEM_SEQ_LEN])
+        states = self.hidden_states(interaction[self.ITEM_SEQ], packed, table)
+        if TARGET_LIST not in interaction:
+            return states[packed.last], interaction[self.POS_ITEM_ID]
+        targets = packed.pack(interaction[TARGET_LIST])
+        trained = targets.nonzero().squeeze(1)
+        return states[trained], targets[trained]
+
+    def predict(self, interaction):
+        """Return the score of one item a row: [B]."""
+        states = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+        items = F.embedding(interaction[self.ITEM_ID], self.item_table())
+        return (self.queries(states) * self.keys(items)).sum(dim=-1)
+
+    def full_sort_predict(self, interaction):
+        """Return the scores of all items: [B, N]; column 0 is the padding item."""
+        states = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+        return self.queries(states) @ self.keys(self.item_table()).T
