@@ -9,13 +9,15 @@ from recbole.data import data_preparation
 from recbole.utils import init_seed
 from tqdm import tqdm
 
-from recbole_vqrec import registry, report
+from recbole_vqrec import registry
 from recbole_vqrec.config import Config, props_folder, stage_options
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.embedding.embed import embed_dataset
+from recbole_vqrec.evaluation.user_ranks import RankCollector
 from recbole_vqrec.preprocess.ml_100k import NAME as EMBEDDED_DATASET
 from recbole_vqrec.preprocess.ml_100k import preprocess_ml_100k
 from recbole_vqrec.quantization.encode import encode_dataset
+from recbole_vqrec.report import run_table
 from recbole_vqrec.run_log import PeakMemory, start_log
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.sequence_trainer import create_trainer, item_ids_of
@@ -64,6 +66,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     seconds = time.perf_counter() - start
 
     # 5. test the best epoch
+    trainer.rank_collector = RankCollector(train_data)
     test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=False)
     result = {
         "model": config["model"],
@@ -77,8 +80,9 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
         "peak_memory": memory.bytes,
         "run": str(trainer.run_folder),
     }
-    report.write_result(trainer.run_folder, result)
-    getLogger().info("test result: %s", report.summary(result))
+    trainer.rank_collector.save(trainer.run_folder)
+    run_table.write_result(trainer.run_folder, result)
+    getLogger().info("test result: %s", run_table.summary(result))
     return result
 
 
@@ -96,7 +100,7 @@ def compare(models, dataset, config_file_list=None, config_dict=None):
         registry.entry(name)  # an unknown model stops the comparison before the first one is trained
     results = [run(name, dataset, config_file_list, config_dict) for name in models]
     folder = Path(Config(models[0], dataset, config_file_list, config_dict)["checkpoint_dir"])
-    return results, report.write_table(folder, results)
+    return results, run_table.write_table(folder, results)
 
 
 def demo(config_file_list=None, config_dict=None):
@@ -127,7 +131,7 @@ def demo(config_file_list=None, config_dict=None):
     print(f"[4/5] train {', '.join(options['models'])} with early stopping on {options['valid_metric']}")
     results, table = compare(options["models"], EMBEDDED_DATASET, files, config_dict)
     # 5. one table
-    print(f"[5/5] test results on {EMBEDDED_DATASET}, full ranking\n\n{report.table(results)}\n")
+    print(f"[5/5] test results on {EMBEDDED_DATASET}, full ranking\n\n{run_table.table(results)}\n")
     for result in results:
         print(f"{result['model']:>10}: {checkpoint.checkpoint_file(result['run'])}")
     print(f"     table: {table}\n      done: {time.perf_counter() - start:.0f} s")

@@ -34,7 +34,8 @@ def _split(options):
 
 
 def _run(arguments):
-    from recbole_vqrec import quick_start, report
+    from recbole_vqrec import quick_start
+    from recbole_vqrec.report import run_table
     from recbole_vqrec.trainer.checkpoint import checkpoint_file
 
     options = options_of(arguments)
@@ -43,10 +44,10 @@ def _run(arguments):
         return quick_start.demo(config_dict=options)
     if taken["models"]:
         results, table = quick_start.compare(taken["models"], taken["dataset"], taken["config_files"], options)
-        click.echo(f"\n{report.table(results)}\n\ntable: {table}")
+        click.echo(f"\n{run_table.table(results)}\n\ntable: {table}")
     else:
         results = [quick_start.run(taken["model"], taken["dataset"], taken["config_files"], options)]
-        click.echo(f"\n{report.table(results)}\n")
+        click.echo(f"\n{run_table.table(results)}\n")
     for result in results:
         click.echo(f"{result['model']}: {checkpoint_file(result['run'])}")
     return results

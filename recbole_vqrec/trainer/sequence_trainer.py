@@ -16,7 +16,8 @@ from recbole_vqrec.trainer import checkpoint
 class SequenceTrainer(Trainer):
     """Trains any sequential model, ours or RecBole's, on the fastest batches that leave its loss as it is.
 
-    `saved_model_file` is the checkpoint in a folder of its own, saved/<run>/.
+    `saved_model_file` is the checkpoint in a folder of its own, saved/<run>/. `rank_collector`, where set, receives the
+    scores of every full-ranking evaluation (see `RankCollector`).
 
     Args:
         config (Config): RecBole configuration with the options of props/overall.yaml.
@@ -26,6 +27,7 @@ class SequenceTrainer(Trainer):
     def __init__(self, config, model):
         super().__init__(config, model)
         self.saved_model_file = str(new_run_folder(config) / checkpoint.FILE_NAME)
+        self.rank_collector = None
         self._batches = None
         self._item_ids = None
 
@@ -99,6 +101,12 @@ class SequenceTrainer(Trainer):
             checkpoint.restore_model(path, self.model, self.config["model"], item_ids_of(eval_data._dataset))
             self.logger.info(f"Loading model structure and parameters from {path}")
         return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+
+    def _full_sort_batch_eval(self, batched_data):
+        interaction, scores, rows, items = super()._full_sort_batch_eval(batched_data)
+        if self.rank_collector is not None:
+            self.rank_collector.add(interaction, scores, rows, items)
+        return interaction, scores, rows, items
 
 
 def item_ids_of(dataset):

@@ -18,7 +18,8 @@ def test_a_run_is_plain_files(run):
     from pathlib import Path
 
     folder = Path(run["run"])
-    assert sorted(file.name for file in folder.iterdir()) == ["checkpoint.safetensors", "result.json", "run.log"]
+    names = ["checkpoint.safetensors", "ranks.safetensors", "result.json", "run.log"]
+    assert sorted(file.name for file in folder.iterdir()) == names
     assert json.loads((folder / "result.json").read_text())["test_result"] == run["test_result"]
     tensors, item_ids, manifest = checkpoint.load(folder)
     assert manifest["config"]["hidden_size"] == 16 and manifest["config"]["data_path"] == "dataset"

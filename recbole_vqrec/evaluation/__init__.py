@@ -1,0 +1,1 @@
+"""Trained model -> ranks of the test targets -> metrics."""

@@ -1,0 +1,1 @@
+"""Results of runs -> tables, tests of significance, plots and reports."""
