@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["recbole_vqrec", "recbole_vqrec.*"]), "recbole_vqrec.props"],
     package_dir={"recbole_vqrec.props": "props"},
-    package_data={"recbole_vqrec.props": ["*.yaml", "*/*.yaml"]},
+    package_data={"recbole_vqrec.props": ["*.yaml", "*/*.yaml"], "recbole_vqrec.report": ["*.yaml", "*.html"]},
     install_requires=[
         # RecBole pins a ray that does not exist from Python 3.12 on; there, install it with --no-deps (README)
         'recbole==1.2.1; python_version < "3.12"',

@@ -1,0 +1,43 @@
+"""The published results of report/published.yaml, for the data sets that are the papers' own."""
+
+import functools
+from pathlib import Path
+
+import yaml
+
+FILE = Path(__file__).with_name("published.yaml")
+
+
+@functools.lru_cache(maxsize=None)
+def _content():
+    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
+
+
+def paper_name(dataset, statistics=None):
+    """Return the name under which the papers report a data set, or None where it is not theirs.
+
+    Args:
+        dataset (str): name here, "OR" for example.
+        statistics (sequence of int, optional): users, items and interactions here; other counts than the paper's mean
+            another version of the data, which is not compared with the published numbers.
+    """
+    others = {alias: name for name, aliases in _content()["names"].items() for alias in aliases}
+    name = others.get(dataset, dataset)
+    if name not in _content()["results"]:
+        return None
+    return name if statistics is None or list(statistics) == _content()["statistics"][name] else None
+
+
+def published_results(dataset, statistics=None):
+    """Return model -> {"recall@10": .., ..} as published; empty where the data set is not the paper's."""
+    return _table("results", paper_name(dataset, statistics))
+
+
+def published_ablations(dataset, statistics=None):
+    """Return variant -> {"recall@10": .., ..} of the VQ-Rec paper's ablation; empty where there is none."""
+    return _table("ablations", paper_name(dataset, statistics))
+
+
+def _table(section, name):
+    rows = _content()[section].get(name, {})
+    return {row: dict(zip(_content()["metrics"], values)) for row, values in rows.items()}
