@@ -157,6 +157,9 @@ class SequenceDataset(SequentialDataset):
             for held_out in splits[1:]:
                 if len(held_out.inter_feat):
                     held_out.inter_feat.sort(by=self.item_list_length_field)
+        popularity = torch.from_numpy(training_counts(splits[0]))  # a model must not know that of a held-out row
+        for split in splits:
+            split.item_popularity = popularity
         return splits
 
     def __getitem__(self, index, join=True):
@@ -238,6 +241,20 @@ class PrefixRows:
         inside = offsets < self.length[:, None]
         index = np.where(inside, self.start[:, None] + offsets, 0)
         return values[torch.from_numpy(index)] * torch.from_numpy(inside).to(values.dtype)
+
+
+def training_counts(dataset):
+    """Return the interactions of each item in the training split, [N] int64.
+
+    Every interaction but a user's first is the target of one prefix row; the first is the history of the shortest.
+
+    Args:
+        dataset (SequentialDataset): the training split.
+    """
+    rows = dataset.inter_feat
+    first = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"][rows[dataset.item_list_length_field] == 1, 0]
+    seen = torch.cat([rows[dataset.iid_field], first])
+    return torch.bincount(seen, minlength=dataset.item_num).numpy()
 
 
 def create_dataset(config):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.data.dataset import training_counts
 from recbole_vqrec.errors import VQRecError
 
 KIND = "user ranks"
@@ -106,17 +107,3 @@ class RankCollector:
         ranks = self.ranks()
         if ranks is not None:
             ranks.save(folder)
-
-
-def training_counts(dataset):
-    """Return the interactions of each item in the training split, [N] int64.
-
-    Every interaction but a user's first is the target of one prefix row; the first is the history of the shortest.
-
-    Args:
-        dataset (SequentialDataset): the training split.
-    """
-    rows = dataset.inter_feat
-    first = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"][rows[dataset.item_list_length_field] == 1, 0]
-    seen = torch.cat([rows[dataset.iid_field], first])
-    return torch.bincount(seen, minlength=dataset.item_num).numpy()

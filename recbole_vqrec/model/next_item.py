@@ -18,7 +18,8 @@ from recbole_vqrec.model.sequence_encoder import SequenceEncoder
 class NextItemModel(SequentialRecommender):
     """A sequence encoder over item vectors, trained to find the next item among all items.
 
-    A model is this class with its own item representation as `self.items`: a module with `table()` -> [N, H].
+    A model is this class with its own item representation as `self.items`: a module with `table()` -> [N, H], and, where
+    that may give several items the same vector, with `TiedItems` as `self.tied_items`.
 
     Args:
         config (Config): options of props/model/<model>.yaml, among them those of the sequence encoder; temperature, by
@@ -38,6 +39,7 @@ class NextItemModel(SequentialRecommender):
             raise VQRecError(f"temperature: {self.temperature}, expected a number above 0 such as 0.07")
         if config["loss_type"] != "CE":
             raise VQRecError(f"loss_type: '{config['loss_type']}', {config['model']} trains with CE")
+        self.tied_items = None
         self._evaluation_table = None
 
     def item_table(self):
@@ -108,9 +110,13 @@ class NextItemModel(SequentialRecommender):
         """Return the score of one item a row: [B]."""
         states = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
         items = F.embedding(interaction[self.ITEM_ID], self.item_table())
-        return (self.queries(states) * self.keys(items)).sum(dim=-1)
+        scores = (self.queries(states) * self.keys(items)).sum(dim=-1)
+        if self.tied_items is None:
+            return scores
+        return self.tied_items.shift_one(scores, interaction[self.ITEM_ID], interaction[self.ITEM_SEQ])
 
     def full_sort_predict(self, interaction):
         """Return the scores of all items: [B, N]; column 0 is the padding item."""
         states = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
-        return self.queries(states) @ self.keys(self.item_table()).T
+        scores = self.queries(states) @ self.keys(self.item_table()).T
+        return scores if self.tied_items is None else self.tied_items.shift_all(scores, interaction[self.ITEM_SEQ])

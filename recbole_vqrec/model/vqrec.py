@@ -4,6 +4,7 @@ from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.item_representation import CodeItemRepresentation
 from recbole_vqrec.model.next_item import NextItemModel
 from recbole_vqrec.model.sequence_encoder import SequenceEncoder
+from recbole_vqrec.model.tied_items import TiedItems
 
 
 class VQRec(NextItemModel):
@@ -25,3 +26,4 @@ class VQRec(NextItemModel):
             dataset.item_codes, dataset.codes_per_codebook, config["hidden_size"], config["initializer_range"]
         )
         self.encoder = SequenceEncoder(config)
+        self.tied_items = TiedItems(dataset.item_codes, getattr(dataset, "item_popularity", None), config["tied_items"])

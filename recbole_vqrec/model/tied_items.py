@@ -1,0 +1,89 @@
+"""The order of items that a model cannot tell apart, because they have the same item codes (or text vectors).
+
+The paper has no rule for them, and a top-k breaks such ties by chance. On Scientific with the published codes 8.6 % of
+the test targets have the codes of another item, most often another size or colour of the same product.
+
+Axis legend: B histories, L positions, N items with padding, D features of an item.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from recbole_vqrec.errors import VQRecError, nearest
+
+ORDERS = ("unseen_popular", "popular", "arbitrary")
+SPAN = 1e-4  # of a score; far above the rounding of equal scores (1e-6 of cosine / tau), far below what tells items apart
+
+
+class TiedItems(nn.Module):
+    """Puts items of the same features in order by shifting their scores, by at most 2e-4.
+
+    Args:
+        features (torch.Tensor): [N, D] all that the model knows of each item, its codes; row 0 the padding item.
+        popularity (torch.LongTensor, optional): [N] how often each item occurs in the training split; by default items
+            count as equally popular and come in the order of their internal ids.
+        order (str): "unseen_popular": items of the history come last, then by popularity; "popular": by popularity
+            alone; "arbitrary": scores are left as they are.
+
+    Raises:
+        VQRecError: no such order.
+    """
+
+    def __init__(self, features, popularity=None, order="unseen_popular"):
+        super().__init__()
+        if order not in ORDERS:
+            raise VQRecError(f"tied_items: '{order}' is none of {', '.join(ORDERS)}{nearest(str(order), ORDERS)}")
+        shift, tied = popularity_shift(features[1:].cpu().numpy(), None if popularity is None else popularity[1:])
+        self.any = order != "arbitrary" and bool(tied.any())
+        seen_shift = SPAN * tied * (order == "unseen_popular")
+        # derived from the data set anew each time, so no part of a checkpoint
+        for name, values in {"popularity_shift": shift, "seen_shift": seen_shift}.items():
+            padded = torch.from_numpy(np.concatenate([[0], values])).float()
+            self.register_buffer(name, padded, persistent=False)
+
+    def shift_all(self, scores, item_seq):
+        """Return the scores of all items with ties put in order.
+
+        Args:
+            scores (torch.Tensor): [B, N], changed in place.
+            item_seq (torch.LongTensor): [B, L] histories, 0 as padding.
+        """
+        if self.any:
+            seen = scores.gather(1, item_seq) - self.seen_shift[item_seq]
+            scores.scatter_(1, item_seq, seen).sub_(self.popularity_shift)
+        return scores
+
+    def shift_one(self, scores, items, item_seq):
+        """Return the score of one item a row, shifted as `shift_all` does.
+
+        Args:
+            scores (torch.Tensor): [B].
+            items (torch.LongTensor): [B].
+            item_seq (torch.LongTensor): [B, L] histories, 0 as padding.
+        """
+        if not self.any:
+            return scores
+        seen = (item_seq == items[:, None]).any(dim=1)
+        return scores - self.popularity_shift[items] - self.seen_shift[items] * seen
+
+
+def popularity_shift(features, popularity=None):
+    """Return what to subtract from the items' scores so that those of the same features come by popularity.
+
+    Args:
+        features (np.ndarray): [N, D].
+        popularity (array-like, optional): [N].
+
+    Returns:
+        tuple: np.ndarray [N] in [0, SPAN), and np.ndarray [N] bool, items whose features another one has too.
+    """
+    count = len(features)
+    popularity = np.zeros(count) if popularity is None else np.asarray(popularity)
+    _, group, sizes = np.unique(features, axis=0, return_inverse=True, return_counts=True)
+    group = group.reshape(-1)  # numpy 2.0 gives it another dimension
+    order = np.lexsort((np.arange(count), -popularity, group))
+    start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    rank = np.empty(count, dtype=np.int64)
+    rank[order] = np.arange(count) - start[group[order]]
+    return SPAN * rank / sizes[group], sizes[group] > 1
