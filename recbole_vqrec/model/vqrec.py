@@ -1,14 +1,14 @@
 """VQ-Rec: vector-quantized item representation for transferable sequential recommendation (Hou et al., WWW 2023)."""
 
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.model.item_representation import CodeItemRepresentation
+from recbole_vqrec.model.item_representation import create_item_representation
 from recbole_vqrec.model.next_item import NextItemModel
 from recbole_vqrec.model.sequence_encoder import SequenceEncoder
 from recbole_vqrec.model.tied_items import TiedItems
 
 
 class VQRec(NextItemModel):
-    """Item codes -> mean code embedding -> causal Transformer -> cosine / tau with every item.
+    """Item codes -> mean code embedding (+ text, + id) -> causal Transformer -> cosine / tau with every item.
 
     Args:
         config (Config): options of props/model/VQRec.yaml and of the sequence encoder.
@@ -22,8 +22,6 @@ class VQRec(NextItemModel):
         super().__init__(config, dataset)
         if getattr(dataset, "item_codes", None) is None:
             raise VQRecError("VQRec needs a data set with item codes; build it with recbole_vqrec, or call register()")
-        self.items = CodeItemRepresentation(
-            dataset.item_codes, dataset.codes_per_codebook, config["hidden_size"], config["initializer_range"]
-        )
+        self.items = create_item_representation(config, dataset)
         self.encoder = SequenceEncoder(config)
         self.tied_items = TiedItems(dataset.item_codes, getattr(dataset, "item_popularity", None), config["tied_items"])
