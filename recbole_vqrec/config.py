@@ -18,6 +18,7 @@ LAUNCH_OPTIONS = {
     "model", "dataset", "config_files", "config_file", "models",
     "nproc", "ip", "port", "world_size", "offset", "group_offset", "local_rank",
 }  # fmt: skip
+STAGES = ("train", "finetune")
 NO_NEGATIVES = {"distribution": "none", "sample_num": "none", "alpha": "none", "dynamic": False, "candidate_num": 0}
 
 
@@ -46,17 +47,25 @@ def _yaml_loader():
     return recbole.config.Config._build_yaml_loader(None)
 
 
-def own_defaults(model, dataset=None):
-    """Return our default options for a model and a data set, every one from props yaml.
+def own_defaults(model, dataset=None, stage="train"):
+    """Return our default options for a model, a data set and a stage, every one from props yaml.
 
     Args:
         model (str): model name.
         dataset (str, optional): data set name.
+        stage (str): one of STAGES; "train" has no file of its own.
+
+    Raises:
+        VQRecError: no such stage.
     """
+    if stage not in STAGES:
+        raise VQRecError(f"stage: '{stage}' is none of {', '.join(STAGES)}{nearest(stage, STAGES)}")
     folder = props_folder()
     files = [folder / "overall.yaml", folder / "model" / f"{model}.yaml"]
     if model in registry.OWN_MODELS:
         files.insert(1, folder / "item_codes.yaml")
+    if stage != "train":
+        files.append(folder / f"{stage}.yaml")
     if dataset:
         files.append(folder / "dataset" / f"{dataset}.yaml")
     defaults = {}
@@ -128,6 +137,10 @@ class Config(recbole.config.Config):
     def _get_model_and_dataset(self, model, dataset):
         model = model if model is not None else self.external_config_dict.get("model")
         dataset = dataset if dataset is not None else self.external_config_dict.get("dataset")
+        if model is None and self.external_config_dict.get("stage") == "finetune":
+            from recbole_vqrec.trainer.transfer import pretrained_model
+
+            model = pretrained_model(self.external_config_dict.get("checkpoint"))
         for name, value in (("model", model), ("dataset", dataset)):
             if value is None:
                 raise VQRecError(f"no {name} given; say --{name}=NAME, or '{name}: NAME' in a config file")
@@ -144,11 +157,22 @@ class Config(recbole.config.Config):
     def _load_internal_config_dict(self, model, model_class, dataset):
         super()._load_internal_config_dict(model, model_class, dataset)
         negatives = self.internal_config_dict.get("train_neg_sample_args")
-        self.internal_config_dict.update(own_defaults(model, dataset))
+        stage = self.external_config_dict.get("stage", "train")
+        self.internal_config_dict.update(own_defaults(model, dataset, stage))
+        if stage == "finetune":
+            self._inherit_from_checkpoint()
         loss_type = self.external_config_dict.get("loss_type", self.internal_config_dict.get("loss_type"))
         if loss_type != "CE":  # pairwise and pointwise models need RecBole's sampled negatives
             self.internal_config_dict["train_neg_sample_args"] = negatives
         self._use_prefix_rows_where_only_they_exist(dataset)
+
+    def _inherit_from_checkpoint(self):
+        """Let what the pre-trained run fixes be the default."""
+        from recbole_vqrec.trainer.transfer import INHERITED, inherited_options
+
+        if not all(name in self.external_config_dict for name in INHERITED):  # else the options of a fine-tuned run
+            options = {**self.internal_config_dict, **self.external_config_dict}
+            self.internal_config_dict.update(inherited_options(options))
 
     def _use_prefix_rows_where_only_they_exist(self, dataset):
         """Read the authors' <D>.train|valid|test.inter where the data set has no <D>.inter."""

@@ -86,6 +86,24 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     return result
 
 
+def finetune(dataset, pretrained, config_file_list=None, config_dict=None, saved=True):
+    """Adapt a pre-trained model to a new domain, in the stages of a preset (paper, section 2.4; props/finetune.yaml).
+
+    Args:
+        dataset (str): data set of the new domain, with item codes.
+        pretrained (str or Path): run folder or checkpoint; with preset: scratch it gives the sizes only.
+        config_file_list, config_dict, saved: as `run`.
+
+    Returns:
+        dict: as `run`.
+
+    Raises:
+        VQRecError: bad input, a wrong option, or a checkpoint that does not fit the data set.
+    """
+    options = {**(config_dict or {}), "stage": "finetune", "checkpoint": str(pretrained)}
+    return run(None, dataset, config_file_list, options, saved)
+
+
 def compare(models, dataset, config_file_list=None, config_dict=None):
     """Run several models on the same split with the same options, and write one table.
 

@@ -4,6 +4,7 @@ import click
 
 from recbole_vqrec import __version__
 from recbole_vqrec.cli.download import download
+from recbole_vqrec.cli.finetune import finetune
 from recbole_vqrec.cli.interchange import export_unisrec, import_unisrec
 from recbole_vqrec.cli.item_codes import embed, encode
 from recbole_vqrec.cli.preprocess import merge, preprocess
@@ -16,5 +17,5 @@ def main():
     """VQ-Rec for RecBole: raw -> atomic -> text embedding -> codes -> train -> compare."""
 
 
-for command in (download, preprocess, merge, embed, encode, run, import_unisrec, export_unisrec):
+for command in (download, preprocess, merge, embed, encode, run, finetune, import_unisrec, export_unisrec):
     main.add_command(command)

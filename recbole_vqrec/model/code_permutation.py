@@ -8,6 +8,10 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
+from recbole_vqrec.errors import VQRecError, nearest
+
+KINDS = ("soft", "hard", "fixed", "none", "reference")
+
 
 def doubly_stochastic(scores, iterations=100, tolerance=1e-5):
     """Return the doubly stochastic matrices exp(scores + f_i + g_j) (Sinkhorn 1964), by iterations in log space.
@@ -91,8 +95,8 @@ class CodePermutation(nn.Module):
         scores (torch.nn.Parameter): [D, M, M], P = doubly_stochastic(scores / temperature).
         codebook (torch.LongTensor): [D] pre-trained codebook that each codebook reads.
         assignment (torch.LongTensor): [D, M] row of that codebook for each code, once fixed.
-        fixed (torch.BoolTensor): whether the assignment holds.
-        temperature (torch.FloatTensor): set by the trainer.
+        fixed (torch.BoolTensor): [1] whether the assignment holds.
+        temperature (torch.FloatTensor): [1] set by the trainer.
     """
 
     def __init__(self, codebooks, codes_per_codebook, hard=False, iterations=100, noise=0.0):
@@ -101,8 +105,8 @@ class CodePermutation(nn.Module):
         self.scores = nn.Parameter(torch.zeros(codebooks, codes_per_codebook, codes_per_codebook))
         self.register_buffer("codebook", torch.arange(codebooks))
         self.register_buffer("assignment", torch.arange(codes_per_codebook).repeat(codebooks, 1))
-        self.register_buffer("fixed", torch.tensor(False))
-        self.register_buffer("temperature", torch.tensor(1.0))
+        self.register_buffer("fixed", torch.zeros(1, dtype=torch.bool))
+        self.register_buffer("temperature", torch.ones(1))
 
     @torch.no_grad()
     def start(self, codebook, assignment, confidence):
@@ -131,6 +135,12 @@ class CodePermutation(nn.Module):
         rows = best_bijection(soft).to(soft.device)
         return torch.zeros_like(soft).scatter_(2, rows[:, :, None], 1.0) + soft - soft.detach()
 
+    def fixed_from_start(self):
+        """Hold the start for good; returns self."""
+        self.fixed.fill_(True)
+        self.scores.requires_grad_(False)
+        return self
+
     def fix(self):
         """Take the best bijection of P for good; the scores train no more."""
         if not self.fixed:
@@ -148,3 +158,32 @@ class CodePermutation(nn.Module):
             return torch.cat([table[:1], table[rows.flatten()]])
         blocks = table[1:].view(books, count, -1)[self.codebook]
         return torch.cat([table[:1], torch.bmm(self.matrix(), blocks).view(books * count, -1)])
+
+
+def create_permutation(config, dataset):
+    """Return the permutation that `permutation` names, None for none or outside fine-tuning.
+
+    Args:
+        config (Config): options of props/finetune.yaml.
+        dataset (ItemCodesDataset): gives D and M.
+
+    Raises:
+        VQRecError: an unknown name, or a temperature that is not above 0.
+    """
+    kind = config["permutation"] or "none"
+    if kind not in KINDS:
+        raise VQRecError(f"permutation: '{kind}' is none of {', '.join(KINDS)}{nearest(kind, KINDS)}")
+    layout = dataset.codebooks, dataset.codes_per_codebook
+    if kind == "none":
+        return None
+    if kind == "reference":
+        from recbole_vqrec.model.reference_permutation import ReferencePermutation
+
+        return ReferencePermutation(*layout)
+    temperatures = config["permutation_temperature"]
+    if not isinstance(temperatures, (list, tuple)) or len(temperatures) != 2 or not min(temperatures) > 0:
+        raise VQRecError(f"permutation_temperature: {temperatures}, expected [first, last], both above 0")
+    learned = CodePermutation(
+        *layout, kind == "hard", config["permutation_iterations"], config["permutation_noise"]
+    )
+    return learned.fixed_from_start() if kind == "fixed" else learned

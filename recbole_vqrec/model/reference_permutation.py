@@ -23,7 +23,7 @@ class ReferencePermutation(nn.Module):
     Attributes:
         scores (torch.nn.Parameter): [D, M + 1, M + 1] uniform in 0 .. 1.
         rows (torch.LongTensor): [D, M + 1] the row that each code reads, 0 is padding.
-        fixed (torch.BoolTensor): whether they are drawn no more.
+        fixed (torch.BoolTensor): [1] whether they are drawn no more.
     """
 
     def __init__(self, codebooks, codes_per_codebook):
@@ -31,7 +31,7 @@ class ReferencePermutation(nn.Module):
         count = codes_per_codebook + 1
         self.scores = nn.Parameter(torch.rand(codebooks, count, count))
         self.register_buffer("rows", torch.arange(count).repeat(codebooks, 1))
-        self.register_buffer("fixed", torch.tensor(False))
+        self.register_buffer("fixed", torch.zeros(1, dtype=torch.bool))
         with torch.no_grad():
             self.matrix()
 

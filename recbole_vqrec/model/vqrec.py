@@ -1,6 +1,7 @@
 """VQ-Rec: vector-quantized item representation for transferable sequential recommendation (Hou et al., WWW 2023)."""
 
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.code_permutation import create_permutation
 from recbole_vqrec.model.item_representation import create_item_representation
 from recbole_vqrec.model.next_item import NextItemModel
 from recbole_vqrec.model.sequence_encoder import SequenceEncoder
@@ -22,6 +23,6 @@ class VQRec(NextItemModel):
         super().__init__(config, dataset)
         if getattr(dataset, "item_codes", None) is None:
             raise VQRecError("VQRec needs a data set with item codes; build it with recbole_vqrec, or call register()")
-        self.items = create_item_representation(config, dataset)
+        self.items = create_item_representation(config, dataset, create_permutation(config, dataset))
         self.encoder = SequenceEncoder(config)
         self.tied_items = TiedItems(dataset.item_codes, getattr(dataset, "item_popularity", None), config["tied_items"])

@@ -62,6 +62,7 @@ def save(path, config, model, optimizer, item_ids, progress):
             tensors[f"optimizer.{parameter}.{name}"] = torch.as_tensor(value)
     manifest = {
         "model": config["model"],
+        "stage": config["stage"] or "train",
         "dataset": config["dataset"],
         "config": plain_options(config),
         "optimizer": state["param_groups"],

@@ -134,6 +134,10 @@ def create_trainer(config, model):
         config (Config): RecBole configuration.
         model (SequentialRecommender): the model.
     """
+    if config["stage"] == "finetune":
+        from recbole_vqrec.trainer.finetune_trainer import FinetuneTrainer
+
+        return FinetuneTrainer(config, model)
     stock = get_trainer(config["MODEL_TYPE"], config["model"])
     if stock in SequenceTrainer.__mro__:
         return SequenceTrainer(config, model)

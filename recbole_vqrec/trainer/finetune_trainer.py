@@ -1,0 +1,72 @@
+"""Fine-tuning in stages through RecBole's training loop, which runs once for each stage."""
+
+from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
+from recbole_vqrec.trainer.stages import stages_of
+from recbole_vqrec.trainer.transfer import load_pretrained
+
+
+class FinetuneTrainer(SequenceTrainer):
+    """Trains a model that starts from a checkpoint, stage after stage; the best epoch of all stages is kept.
+
+    A stage goes on from where the one before it ended; a permutation is fixed when the stage that learned it ends.
+
+    Args:
+        config (Config): RecBole configuration with the options of props/finetune.yaml.
+        model (VQRec): the model of the new domain.
+
+    Raises:
+        VQRecError: as `stages_of`.
+    """
+
+    def __init__(self, config, model):
+        self.stages = stages_of(config, model)
+        self.stage, self._stage_start = None, 0
+        super().__init__(config, model)
+        self._permutation = getattr(model.items, "permutation", None)
+
+    def _build_optimizer(self, **kwargs):
+        if self.stage is None:
+            return super()._build_optimizer(**kwargs)
+        groups = {}
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name in self.stage.rates)
+            if parameter.requires_grad:
+                groups.setdefault(self.stage.rates[name], []).append(parameter)
+        return super()._build_optimizer(params=[{"params": each, "lr": rate} for rate, each in groups.items()], **kwargs)
+
+    def fit(self, train_data, valid_data=None, *args, **kwargs):
+        """Load what was pre-trained, then train stage by stage; see RecBole's `Trainer.fit` for arguments and result."""
+        for line in load_pretrained(self.config, self.model, train_data._dataset):
+            self.logger.info(line)
+        for number, stage in enumerate(self.stages, start=1):
+            self.logger.info(f"stage {number} of {len(self.stages)}, {stage}")
+        if not self.stages:
+            return self._score_untrained(train_data, valid_data, *args, **kwargs)
+        for self.stage in self.stages:
+            self._fix_permutation_unless_it_trains()
+            self.optimizer = self._build_optimizer()
+            self.start_epoch = self._stage_start = len(self.train_loss_dict)
+            self.epochs, self.cur_step = self.start_epoch + self.stage.epochs, 0
+            result = super().fit(train_data, valid_data, *args, **kwargs)
+        return result
+
+    def _score_untrained(self, train_data, valid_data, *args, **kwargs):
+        """Save and score the model as it came from the checkpoint."""
+        self._fix_permutation_unless_it_trains()
+        self.epochs = self.start_epoch
+        super().fit(train_data, None, *args, **kwargs)  # no epoch; saves
+        if valid_data:
+            self.best_valid_score, self.best_valid_result = self._valid_epoch(valid_data)
+        return self.best_valid_score, self.best_valid_result
+
+    def _fix_permutation_unless_it_trains(self):
+        if self._permutation is not None:
+            if self.stage is None or not any(name.startswith("items.permutation.") for name in self.stage.rates):
+                self._permutation.fix()
+
+    def _train_epoch(self, train_data, epoch_idx, *args, **kwargs):
+        if self._permutation is not None and hasattr(self._permutation, "temperature"):
+            first, last = self.config["permutation_temperature"]
+            done = (epoch_idx - self._stage_start) / max(self.stage.epochs - 1, 1)
+            self._permutation.temperature.fill_(first * (last / first) ** min(done, 1.0))
+        return super()._train_epoch(train_data, epoch_idx, *args, **kwargs)

@@ -1,0 +1,185 @@
+"""From a pre-trained run to the model of a new domain: options it sets, weights it gives, where its codes lie.
+
+Axis legend: D codebooks, M codes per codebook, H hidden size.
+"""
+
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recbole_vqrec.data.item_code_table import codes_path
+from recbole_vqrec.errors import VQRecError, examples, nearest
+from recbole_vqrec.model.code_permutation import CodePermutation
+from recbole_vqrec.quantization import code_matching
+from recbole_vqrec.quantization.item_codes import PADDING_CODE
+from recbole_vqrec.quantization.quantizers import load_quantizer
+from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.stages import preset_of
+
+# What the pre-trained weights fix; anything else may differ in fine-tuning.
+INHERITED = (
+    "hidden_size", "inner_size", "n_layers", "n_heads", "hidden_act", "layer_norm_eps", "MAX_ITEM_LIST_LENGTH",
+    "temperature", "codebooks", "codes_per_codebook", "plm", "pooling",
+)  # fmt: skip
+CODE_EMBEDDING = "items.code_embedding.weight"
+OWN = ("items.item_codes", "items.id_embedding.", "items.text_mean", "items.text_scale", "items.text_vectors")
+STARTS = ("quantizers", "items", "usage", "random", "identity")
+
+
+def pretrained_model(run):
+    """Return the model name of a pre-trained run, None without one.
+
+    Args:
+        run (str or Path): run folder or checkpoint.
+    """
+    return checkpoint.load(run)[2]["model"] if run else None
+
+
+def inherited_options(options):
+    """Return the options that a pre-trained run sets in fine-tuning, where the user sets none.
+
+    Args:
+        options (dict): checkpoint, preset, presets, item_representation.
+
+    Raises:
+        VQRecError: no checkpoint given although the preset loads from one, none there, or an unknown preset.
+    """
+    preset = preset_of(options)
+    inherited, pretrained = {} if preset["load"] else {"permutation": "none"}, {}
+    if options["checkpoint"] is not None:
+        pretrained = checkpoint.load(options["checkpoint"])[2]["config"]
+        inherited.update({name: pretrained[name] for name in INHERITED if name in pretrained})
+    elif preset["load"]:
+        raise VQRecError(f"preset {options['preset']}: no checkpoint given; say --checkpoint=saved/<pre-trained run>")
+    representation = pretrained.get("item_representation") or "code"
+    if preset["add_id"] and "id" not in representation.split("+"):
+        representation += "+id"
+    return {**inherited, "item_representation": representation}
+
+
+def load_pretrained(config, model, dataset):
+    """Load into a model what its preset takes from the checkpoint, and start its permutation.
+
+    Code embeddings that were themselves permuted are loaded as they were used.
+
+    Args:
+        config (Config): options of props/finetune.yaml.
+        model (VQRec): of the new domain.
+        dataset (ItemCodesDataset): the new domain's.
+
+    Returns:
+        list of str: lines that say what was loaded and what was not.
+
+    Raises:
+        VQRecError: a checkpoint of another model, code layout, language model or size.
+    """
+    patterns = preset_of(config)["load"]
+    if not patterns:
+        return ["nothing is loaded from a checkpoint: every parameter starts at random"]
+    path = checkpoint.checkpoint_file(config["checkpoint"])
+    tensors, _, manifest = checkpoint.load(path)
+    _refuse_other_model(path, config, manifest)
+    _refuse_other_layout(path, config, manifest, dataset)
+    pretrained = _model_state(tensors)
+    own = model.state_dict()
+    wanted = [n for n in own if not n.startswith((*OWN, "items.permutation.")) and any(fnmatch(n, p) for p in patterns)]
+    fresh = [name for name in wanted if name not in pretrained]
+    loaded = [name for name in wanted if name in pretrained]
+    wrong = [name for name in loaded if own[name].shape != pretrained[name].shape]
+    if wrong:
+        raise VQRecError(f"{path}: {_why_it_does_not_fit(wrong[0], own, pretrained, config, manifest)}")
+    model.load_state_dict({name: pretrained[name] for name in loaded}, strict=False)
+    lines = [f"{len(loaded)} parameters loaded from {path}, {manifest['model']} on {manifest['dataset']}"]
+    if fresh:
+        lines.append(f"not in the checkpoint, start at random: {examples(fresh)}")
+    permutation = model.items.permutation
+    if isinstance(permutation, CodePermutation) and CODE_EMBEDDING in loaded:
+        codebook, assignment = _start(config, dataset, path, tensors, manifest)
+        permutation.start(torch.from_numpy(codebook), torch.from_numpy(assignment), config["permutation_confidence"])
+        moved = (assignment != np.arange(assignment.shape[1])).mean() if len(assignment) else 0
+        lines.append(f"permutation starts from {config['permutation_start']}: {moved:.0%} of the codes change place")
+    return lines
+
+
+def _model_state(tensors):
+    """Return the model's tensors of a checkpoint, a permutation of its own applied to its code embeddings."""
+    state = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    before = {n.removeprefix("items.permutation."): v for n, v in state.items() if n.startswith("items.permutation.")}
+    if "assignment" in before:
+        permutation = CodePermutation(*before["assignment"].shape)
+        permutation.load_state_dict(before)
+        with torch.no_grad():
+            state[CODE_EMBEDDING] = permutation.eval()(state[CODE_EMBEDDING])
+    return {name: value for name, value in state.items() if not name.startswith("items.permutation.")}
+
+
+def _refuse_other_model(path, config, manifest):
+    if manifest["model"] != config["model"]:
+        raise VQRecError(f"{path}: a checkpoint of {manifest['model']}, to be fine-tuned is {config['model']}")
+
+
+def _refuse_other_layout(path, config, manifest, dataset):
+    found = (manifest["config"]["codebooks"], manifest["config"]["codes_per_codebook"])
+    own = (dataset.codebooks, dataset.codes_per_codebook)
+    if found != own:
+        raise VQRecError(
+            f"{path}: pre-trained on {found[0]} codebooks of {found[1]} codes, {config['dataset']} has {own[0]} of "
+            f"{own[1]}; run 'recbole-vqrec encode --dataset {config['dataset']} --codebooks {found[0]} --codes {found[1]}'"
+        )
+
+
+def _why_it_does_not_fit(name, own, pretrained, config, manifest):
+    shapes = f"{name} is {list(pretrained[name].shape)}, here {list(own[name].shape)}"
+    if name.startswith("items.text_projection"):
+        return (
+            f"{shapes}: pre-trained on text vectors of {manifest['config']['plm']}, this run has those of "
+            f"{config['plm']}; embed and encode {config['dataset']} with --plm {manifest['config']['plm']}"
+        )
+    return f"{shapes}; leave hidden_size, inner_size, n_layers and MAX_ITEM_LIST_LENGTH as in pre-training"
+
+
+def _start(config, dataset, path, tensors, manifest):
+    """Return the matching of the new domain's codes with the pre-trained ones that permutation_start names."""
+    name, layout = config["permutation_start"], (dataset.codebooks, dataset.codes_per_codebook)
+    if name == "identity":
+        return np.arange(layout[0]), np.tile(np.arange(layout[1]), (layout[0], 1))
+    if name == "random":
+        return code_matching.match_at_random(*layout, config["permutation_seed"])
+    if name == "usage":
+        own, others = dataset.item_codes, tensors["model.items.item_codes"]
+        return code_matching.match_usage(*(_uses(codes, layout) for codes in (own, others)))
+    if name not in STARTS:
+        raise VQRecError(f"permutation_start: '{name}' is none of {', '.join(STARTS)}{nearest(name, STARTS)}")
+    remedy = "set permutation_start: usage or random"
+    other = load_quantizer(pretrained_codes(path, manifest), remedy)
+    if name == "quantizers":
+        own = load_quantizer(codes_path(config["data_path"], config["dataset"], config), remedy)
+        return code_matching.match_centroids(own, other)
+    codes = dataset.item_codes[1:].numpy() - 1 - np.arange(layout[0]) * layout[1]
+    return code_matching.match_items(codes, other.encode(dataset.item_text_vectors[1:].numpy()), layout[1])
+
+
+def _uses(item_codes, layout):
+    """Return how many items use each code, [D, M], of flat ids [N, D] with the padding item first."""
+    counts = np.bincount(np.asarray(item_codes[1:]).ravel(), minlength=1 + layout[0] * layout[1])
+    return np.delete(counts, PADDING_CODE).reshape(layout)
+
+
+def pretrained_codes(path, manifest):
+    """Return the code file, with its quantizer, of a run: the copy in its folder, else the data set's.
+
+    Raises:
+        VQRecError: neither is there.
+    """
+    path, options = Path(path), manifest["config"]
+    copies = sorted(path.parent.glob("*codes.safetensors"))
+    file = codes_path(Path(options["data_path"]) / manifest["dataset"], manifest["dataset"], options)
+    for candidate in (*copies, file):
+        if candidate.is_file():
+            return candidate
+    raise VQRecError(
+        f"{file}: the codes of {path} are not there, their quantizer cannot be matched; "
+        "put the file there, or set permutation_start: usage or random"
+    )

@@ -1,0 +1,232 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from small import SMALL, write_codes, write_inter, write_vectors
+from recbole.data import data_preparation
+
+from recbole_vqrec import quick_start
+from recbole_vqrec.cli import main
+from recbole_vqrec.config import Config
+from recbole_vqrec.data.dataset import create_dataset
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.quantization.item_codes import ItemCodes
+from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
+from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.sequence_trainer import create_trainer
+
+ITEMS = [f"i{number}" for number in range(12)]
+OPTIONS = {**SMALL, "plm": "small-plm", "permutation_start": "usage", "state": "WARNING"}
+
+
+@pytest.fixture
+def other(tmp_path, tiny):
+    """A second domain `other`, with its own codes and text vectors; `tiny` gets text vectors as well."""
+    draw = np.random.default_rng(5)
+    folder = tmp_path / "dataset" / "other"
+    sequences = {f"u{user}": [str(item) for item in draw.choice(ITEMS, size=5 + user % 4)] for user in range(20)}
+    write_inter(folder, "other", sequences)
+    write_codes(folder, "other", ITEMS)
+    for name in ("tiny", "other"):
+        write_vectors(tmp_path / "dataset" / name, name, ITEMS)
+    return folder
+
+
+@pytest.fixture
+def pretrained(other):
+    return quick_start.run("VQRec", "tiny", None, dict(OPTIONS))["run"]
+
+
+def options(**given):
+    return {name: value for name, value in {**OPTIONS, **given}.items() if name not in ("hidden_size", "inner_size")}
+
+
+def prepared(run, **given):
+    """Return trainer and loaders of a fine-tuning run, not yet started."""
+    config = Config(None, "other", None, options(stage="finetune", checkpoint=run, **given))
+    data = data_preparation(config, create_dataset(config))
+    return create_trainer(config, config.model_class(config, data[0]._dataset)), data
+
+
+def changed(trainer, before):
+    return {name for name, value in trainer.model.named_parameters() if not torch.equal(value, before[name])}
+
+
+def state_after_loading(trainer, train_data):
+    from recbole_vqrec.trainer.transfer import load_pretrained
+
+    load_pretrained(trainer.config, trainer.model, train_data._dataset)
+    return {name: value.clone() for name, value in trainer.model.named_parameters()}
+
+
+def test_sizes_come_from_the_checkpoint(pretrained):
+    trainer, _ = prepared(pretrained)
+    assert trainer.config["hidden_size"] == 16 and trainer.config["model"] == "VQRec"
+    assert trainer.model.items.permutation.scores.shape == (4, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "preset, trained",
+    [
+        ("inductive", {"items.permutation.scores", "items.code_embedding.weight", "encoder.LayerNorm.weight", "encoder.LayerNorm.bias"}),
+        ("transductive", {"items.permutation.scores", "items.code_embedding.weight", "items.id_embedding.weight", "encoder.LayerNorm.weight", "encoder.LayerNorm.bias"}),
+        ("full", "everything"),
+        ("scratch", "everything"),
+        ("zero_shot", set()),
+    ],
+)  # fmt: skip
+def test_what_trains_is_what_the_preset_says(pretrained, preset, trained):
+    trainer, (train, valid, _) = prepared(pretrained, preset=preset, epochs=2, stopping_step=5)
+    before = state_after_loading(trainer, train)
+    trainer.fit(train, valid)
+    assert changed(trainer, before) == (set(before) if trained == "everything" else trained)
+
+
+def test_weights_come_from_the_checkpoint_unless_from_scratch(pretrained):
+    tensors = checkpoint.load(pretrained)[0]
+    for preset in ("full", "scratch"):
+        trainer, (train, _, _) = prepared(pretrained, preset=preset)
+        loaded = state_after_loading(trainer, train)
+        same = {name for name, value in loaded.items() if torch.equal(value, tensors.get(f"model.{name}", torch.empty(0)))}
+        if preset == "full":
+            assert same == set(loaded) - {"items.permutation.scores"}
+        else:
+            assert "items.code_embedding.weight" not in same and "encoder.position_embedding.weight" not in same
+            assert "items.permutation.scores" not in loaded
+
+
+@pytest.mark.parametrize("permutation", ["soft", "hard", "fixed", "none", "reference"])
+@pytest.mark.parametrize("preset", ["inductive", "zero_shot"])
+def test_what_the_best_epoch_was_scored_with_is_saved_loaded_and_tested(pretrained, permutation, preset):
+    seen = []
+    trainer, (train, valid, test) = prepared(pretrained, preset=preset, permutation=permutation, epochs=3, stopping_step=9)
+    best, _ = trainer.fit(train, valid, callback_fn=lambda epoch, score: seen.append(score))
+    assert best == max(seen) if preset == "inductive" else not seen
+    tested = trainer.evaluate(test)
+    assert trainer.evaluate(valid, load_best_model=False)["ndcg@10"] == best
+    config, model, _, _, valid, test = quick_start.load_data_and_model(trainer.run_folder)
+    again = create_trainer(config, model)
+    again.eval_collector.data_collect(test)
+    assert again.evaluate(valid, load_best_model=False)["ndcg@10"] == best
+    assert again.evaluate(test, load_best_model=False) == tested
+
+
+def test_the_best_epoch_may_be_in_the_first_stage(pretrained):
+    trainer, (train, valid, test) = prepared(pretrained, epochs=3, stopping_step=9)
+    scores = iter([0.5, 0.9, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1])
+    original = trainer._valid_epoch
+    trainer._valid_epoch = lambda *args, **kwargs: (next(scores), original(*args, **kwargs)[1])
+    trainer.fit(train, valid)
+    trainer.evaluate(test)
+    assert not trainer.model.items.permutation.fixed  # P itself was scored in its second epoch
+    assert trainer.model.items.permutation.temperature.item() == pytest.approx(0.3**0.25)
+
+
+def test_the_permutation_is_fixed_after_its_stage(pretrained):
+    trainer, (train, valid, _) = prepared(pretrained, epochs=2, stopping_step=9)
+    trainer.fit(train, valid)
+    permutation = trainer.model.items.permutation
+    assert permutation.fixed and (permutation.assignment.sort(dim=1).values == torch.arange(8)).all()
+    assert len(trainer.train_loss_dict) == 5 + 2
+
+
+def test_stages_of_ones_own(pretrained):
+    stages = [{"name": "text", "train": {"items.text_projection.*": 2}, "epochs": 1, "learning_rate": 0.01}]
+    given = {"finetune_stages": stages, "item_representation": "code+text"}
+    trainer, (train, valid, _) = prepared(pretrained, **given)
+    assert str(trainer.stages[0]) == "text: up to 1 epochs, 1 parameters train: items.text_projection.weight at 0.02"
+    before = state_after_loading(trainer, train)
+    trainer.fit(train, valid)
+    assert "items.text_projection.weight" in changed(trainer, before) and len(trainer.train_loss_dict) == 1
+
+
+def test_a_fine_tuned_run_can_be_fine_tuned_again_with_its_permuted_table(pretrained):
+    trainer, (train, valid, _) = prepared(pretrained, permutation_start="random", epochs=1)
+    trainer.fit(train, valid)
+    expected = trainer.model.eval().items.code_vectors()
+    trainer._save_checkpoint(0)
+    again, (train, _, _) = prepared(trainer.run_folder)
+    assert torch.allclose(state_after_loading(again, train)["items.code_embedding.weight"], expected, atol=1e-6)
+
+
+def test_the_quantizers_of_both_domains_align_their_codes(other, tmp_path):
+    """The same quantizer with codes and codebooks shuffled: the start undoes it, so nothing changes."""
+    draw = np.random.default_rng(0)
+    vectors = draw.normal(size=(12, 8)).astype(np.float32)
+    quantizer = ProductQuantizer.train(vectors, 4, 8)
+    order, codes = draw.permutation(4), np.stack([draw.permutation(8) for _ in range(4)])
+    moved = ProductQuantizer(
+        quantizer.rotation.reshape(4, 2, 8)[order].reshape(8, 8),
+        quantizer.offset,
+        np.stack([quantizer.centroids[k][codes[place]] for place, k in enumerate(order)]),
+    )
+    for name, each in (("tiny", quantizer), ("other", moved)):
+        path = tmp_path / "dataset" / name / f"{name}.small.codes.safetensors"
+        ItemCodes(ITEMS, each.encode(vectors), 8, {"dataset": name}).save(path, each.tensors())
+    run = quick_start.run("VQRec", "tiny", None, dict(OPTIONS))["run"]
+    _, model, dataset, *_ = quick_start.load_data_and_model(run)
+    trainer, (train, _, _) = prepared(run, permutation_start="quantizers", permutation="fixed", preset="zero_shot")
+    trainer.fit(train, None)
+    ours = {token: row for token, row in zip(train._dataset.field2id_token["item_id"], trainer.model.eval().items.table())}
+    for token, row in zip(dataset.field2id_token["item_id"], model.items.table()):
+        assert torch.allclose(ours[token], row, atol=1e-6), token
+
+
+def test_the_command(pretrained):
+    arguments = [f"--{name}={value}" for name, value in options().items()]
+    result = CliRunner().invoke(
+        main, ["finetune", "--dataset", "other", "--checkpoint", pretrained, "--preset", "transductive", *arguments]
+    )
+    assert result.exit_code == 0, result.output
+    run = Path(result.output.strip().splitlines()[-1])
+    manifest = checkpoint.load(run)[2]
+    assert manifest["stage"] == "finetune" and manifest["config"]["item_representation"] == "code+id"
+    assert "stage 2 of 2, code and id embeddings" in (run.parent / "run.log").read_text()
+
+
+def test_recbole_style(pretrained):
+    arguments = ["--dataset=other", "--stage=finetune", f"--checkpoint={pretrained}"]
+    result = CliRunner().invoke(main, ["run", *arguments, *(f"--{name}={value}" for name, value in options().items())])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"preset": "inductiv"}, "preset: 'inductiv' is none of .*did you mean 'inductive'"),
+        ({"permutation": "softt"}, "permutation: 'softt' is none of .*did you mean 'soft'"),
+        ({"permutation_start": "usge"}, "permutation_start: 'usge' is none of .*did you mean 'usage'"),
+        ({"permutation_start": "quantizers"}, "holds no quantizer"),
+        ({"permutation_temperature": 0.5}, "permutation_temperature: 0.5, expected"),
+        ({"checkpoint": None}, "no checkpoint given"),
+        ({"hidden_size": 8}, "leave hidden_size"),
+        ({"finetune_stages": [{"name": "a", "train": {"item.*": 1}}]}, "'item.\\*', which no parameter is"),
+        ({"finetune_stages": [{"name": "a", "train": {"*": 1}, "epoch": 1}]}, "unknown entry 'epoch', did you mean 'epochs'"),
+        ({"finetune_stages": [{"name": "a", "train": ["*"]}]}, "expected a name and train"),
+        ({"stage": "finetun"}, "stage: 'finetun' is none of .*did you mean 'finetune'"),
+    ],
+)
+def test_settings_it_cannot_use(pretrained, given, message):
+    with pytest.raises(VQRecError, match=message):
+        quick_start.run("VQRec", "other", None, {**options(stage="finetune", checkpoint=pretrained), **given})
+
+
+def test_a_checkpoint_of_another_layout_says_how_to_encode(pretrained, other):
+    write_codes(other, "other", ITEMS, codebooks=2, codes="two")
+    with pytest.raises(VQRecError, match="4 codebooks of 8 codes, other has 2 of 8; run 'recbole-vqrec encode .*--codebooks 4"):
+        quick_start.finetune("other", pretrained, None, options(item_codes="two", codebooks=2))
+
+
+def test_a_checkpoint_of_another_language_model_says_how_to_embed(other):
+    run = quick_start.run("VQRec", "tiny", None, {**OPTIONS, "item_representation": "code+text"})["run"]
+    write_vectors(other, "other", ITEMS, size=9, plm="wide")
+    with pytest.raises(VQRecError, match="text vectors of small-plm, this run has those of wide; embed and encode other"):
+        quick_start.finetune("other", run, None, options(plm="wide"))
+
+
+def test_a_checkpoint_of_another_model(other):
+    run = quick_start.run("SASRec", "tiny", None, {**SMALL, "state": "WARNING"})["run"]
+    with pytest.raises(VQRecError, match="a checkpoint of SASRec, to be fine-tuned is VQRec"):
+        quick_start.run("VQRec", "other", None, options(stage="finetune", checkpoint=run))
