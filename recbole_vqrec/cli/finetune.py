@@ -20,11 +20,12 @@ def finetune(dataset, checkpoint, preset, config_files, arguments):
     Example: recbole-vqrec finetune --dataset Scientific --checkpoint saved/VQRec-GBTT-... --preset inductive
              recbole-vqrec finetune --dataset Scientific --checkpoint RUN --learning_rate=0.003 --permutation=hard
     """
-    from recbole_vqrec import quick_start, report
+    from recbole_vqrec import quick_start
+    from recbole_vqrec.report import run_table
     from recbole_vqrec.trainer.checkpoint import checkpoint_file
 
     options = options_of(arguments)
     if preset:
         options["preset"] = preset
     result = quick_start.finetune(dataset, checkpoint, (config_files or "").split() or None, options)
-    click.echo(f"\n{report.table([result])}\n\n{checkpoint_file(result['run'])}")
+    click.echo(f"\n{run_table.table([result])}\n\n{checkpoint_file(result['run'])}")
