@@ -8,6 +8,7 @@ import click
 from recbole_vqrec.cli.common import dataset_options, one_line_errors, props_with_comments
 from recbole_vqrec.errors import VQRecError
 
+# shorter names; the option's own name works as well
 FLAGS = {"codes_per_codebook": "--codes", "embedding_dtype": "--dtype", "reuse_quantizer": "--reuse"}
 
 
@@ -16,9 +17,10 @@ def item_code_options(*names):
 
     def decorate(command):
         for name in reversed(names):
-            flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
+            own = f"--{name.replace('_', '-')}"
+            flags = dict.fromkeys([FLAGS.get(name, own), own])
             value, comment = props_with_comments("item_codes.yaml")[name]
-            click.option(flag, name, default=None, help=f"{comment}  [default: {value}]")(command)
+            click.option(*flags, name, default=None, help=f"{comment}  [default: {value}]")(command)
         return command
 
     return decorate

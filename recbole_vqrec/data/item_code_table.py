@@ -6,6 +6,7 @@ Axis legend: N items with padding, D codebooks, M codes per codebook.
 from pathlib import Path
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.config import read_props
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.item_codes import ItemCodes
 
@@ -29,6 +30,20 @@ def codes_path(folder, dataset, options):
     return artifacts.codes_file(folder, dataset, given or codes_name(options))
 
 
+def encode_command(dataset, options):
+    """Return the command that makes the code file of these options, each that is not the default written out.
+
+    Args:
+        dataset (str): data set name.
+        options (mapping): of props/item_codes.yaml.
+    """
+    defaults, words = read_props("item_codes.yaml"), [f"recbole-vqrec encode --dataset {dataset}"]
+    for name in ("plm", "quantizer", "codebooks", "codes_per_codebook", "whiten", "reuse_quantizer"):
+        if options[name] != defaults[name]:
+            words.append(f"--{name.replace('_', '-')} {options[name]}")
+    return " ".join(words)
+
+
 def load_item_codes(config, tokens):
     """Return a data set's item codes.
 
@@ -44,7 +59,8 @@ def load_item_codes(config, tokens):
     """
     folder, dataset = Path(config["data_path"]), config["dataset"]
     path = codes_path(folder, dataset, config)
-    remedy = f"run 'recbole-vqrec encode --dataset {dataset}', or set item_codes to the code file"
+    command = encode_command(dataset, config)
+    remedy = f"run '{command}', or set item_codes to the code file"
     others = sorted(file.name for file in folder.glob("*.codes.safetensors")) if not path.is_file() else []
     if others:
         remedy += f" (there are {', '.join(others)})"
@@ -56,5 +72,5 @@ def load_item_codes(config, tokens):
             f"{path}: has {found[0]} codebooks of {found[1]} codes, configured are {expected[0]} of {expected[1]}; "
             f"set codebooks: {found[0]} and codes_per_codebook: {found[1]}, or encode again"
         )
-    artifacts.refuse_stale(path, codes.manifest, f"run 'recbole-vqrec encode --dataset {dataset}'")
+    artifacts.refuse_stale(path, codes.manifest, f"run '{command}'")
     return codes, codes.flat_table(tokens, path, remedy)

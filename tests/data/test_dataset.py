@@ -4,7 +4,10 @@ import recbole.data.dataset
 from small import small_config, write_codes, write_inter
 from recbole.data import data_preparation
 
+from recbole_vqrec.cli.item_codes import encode
+from recbole_vqrec.config import read_props, stage_options
 from recbole_vqrec.data.dataset import ItemCodesDataset, SequenceDataset, create_dataset
+from recbole_vqrec.data.item_code_table import codes_name, encode_command
 from recbole_vqrec.errors import VQRecError
 
 
@@ -100,6 +103,20 @@ def test_missing_data_is_named(tmp_path):
 def test_missing_codes_say_how_to_make_them_and_which_there_are(tiny):
     with pytest.raises(VQRecError, match="encode --dataset tiny.*there are tiny.small.codes.safetensors"):
         ItemCodesDataset(small_config(item_codes=None))
+
+
+def test_the_command_that_makes_missing_codes_makes_those_that_were_looked_for(tiny):
+    chosen = {"plm": "package:some", "codebooks": 8, "codes_per_codebook": 16, "whiten": 64, "reuse_quantizer": "other"}
+    config = small_config(item_codes=None, **chosen)
+    command = encode_command("tiny", config)
+    assert command == (
+        "recbole-vqrec encode --dataset tiny --plm package:some --codebooks 8 --codes-per-codebook 16 --whiten 64 "
+        "--reuse-quantizer other"
+    )
+    given = encode.make_context("encode", command.split()[2:]).params
+    options = stage_options(None, {name: given[name] for name in (*chosen, "quantizer")})
+    assert codes_name(options) == codes_name(config)
+    assert encode_command("tiny", read_props("item_codes.yaml")) == "recbole-vqrec encode --dataset tiny"
 
 
 def test_codes_of_other_items_name_the_missing(tiny):
