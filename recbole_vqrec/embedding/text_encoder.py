@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.embedding.packed_bert import PackedBert, can_pack
 from recbole_vqrec.errors import VQRecError, nearest
 
 KIND = "text embedding"
@@ -78,6 +79,7 @@ class TextEncoder:
             ) from error
         limit = getattr(self.model.config, "max_position_embeddings", max_length)
         self.max_length = min(max_length, limit)
+        self.packed = PackedBert(self.model) if can_pack(self.model) else None
 
     def encode(self, texts, batch_tokens=None, advance=None):
         """Return the vectors of texts; what is the same to the model is encoded once, in batches of like length.
@@ -109,6 +111,8 @@ class TextEncoder:
     @torch.inference_mode()
     def _vectors(self, batch):
         """Return [B, d] float32 for a list of B token sequences."""
+        if self.packed:
+            return self.packed(batch, self.pooling).numpy()
         padded = self.tokenizer.pad({"input_ids": [list(tokens) for tokens in batch]}, return_tensors="pt")
         return self._pool(padded.to(self.device)).float().cpu().numpy()
 

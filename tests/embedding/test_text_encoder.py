@@ -29,10 +29,13 @@ def one_at_a_time(plm, texts, pooling):
     return torch.stack(vectors).numpy()
 
 
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("batch_tokens", [1, 24, 4096])
-def test_vectors_are_those_of_one_text_at_a_time(tiny_bert, pooling, batch_tokens):
-    got = TextEncoder(tiny_bert, pooling).encode(TEXTS, batch_tokens)
+def test_vectors_are_those_of_one_text_at_a_time(tiny_bert, pooling, batch_tokens, packed):
+    encoder = TextEncoder(tiny_bert, pooling)
+    encoder.packed = encoder.packed if packed else None
+    got = encoder.encode(TEXTS, batch_tokens)
     want = one_at_a_time(tiny_bert, TEXTS, pooling)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, want, atol=1e-4)
@@ -54,15 +57,18 @@ def test_vectors_do_not_depend_on_threads(tiny_bert):
 
 
 @pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, reason=f"package {PACKAGE} is not installed")
-def test_vectors_of_a_real_model_are_those_of_one_text_at_a_time():
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_vectors_of_a_real_model_are_those_of_one_text_at_a_time(pooling):
     plm = model_folder(f"package:{PACKAGE}")
     texts = ["PORTER-CABLE Sanding Roll. Industrial & Scientific", "Gorilla Glue", "glue", "a" * 50 + " glue " * 40]
-    got = TextEncoder(f"package:{PACKAGE}", "mean").encode(texts)
-    np.testing.assert_allclose(got, one_at_a_time(plm, texts, "mean"), atol=1e-4)
+    encoder = TextEncoder(f"package:{PACKAGE}", pooling)
+    assert encoder.packed
+    np.testing.assert_allclose(encoder.encode(texts), one_at_a_time(plm, texts, pooling), atol=1e-4)
 
 
 def test_each_distinct_text_is_encoded_once(tiny_bert):
     encoder, sizes = TextEncoder(tiny_bert), []
+    encoder.packed = None
     run = encoder.model.forward
     encoder.model.forward = lambda **batch: sizes.append(tuple(batch["input_ids"].shape)) or run(**batch)
     done = []

@@ -1,0 +1,70 @@
+"""The packed forward pass against transformers' own, text by text; other models are left to transformers."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import AutoModel, DistilBertConfig, DistilBertModel
+
+from recbole_vqrec.embedding import packed_bert
+from recbole_vqrec.embedding.packed_bert import PackedBert, can_pack
+from recbole_vqrec.embedding.text_encoder import TextEncoder
+
+BATCHES = st.lists(st.lists(st.integers(0, 18), min_size=1, max_size=8).map(tuple), min_size=1, max_size=6)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_bert):
+    return AutoModel.from_pretrained(tiny_bert).eval()
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch=BATCHES, pooling=st.sampled_from(["cls", "mean"]))
+def test_equals_transformers(model, batch, pooling):
+    with torch.inference_mode():
+        states = [model(input_ids=torch.tensor([tokens])).last_hidden_state[0] for tokens in batch]
+        want = torch.stack([each[0] if pooling == "cls" else each.mean(dim=0) for each in states])
+        got = PackedBert(model)(batch, pooling)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-4)
+
+
+def test_an_earlier_result_is_not_overwritten(model):
+    packed = PackedBert(model)
+    with torch.inference_mode():
+        first = packed([(2, 7, 3)], "cls")
+        kept = first.clone()
+        packed([(2, 9, 3), (2, 8, 3)], "cls")
+    assert torch.equal(first, kept)
+
+
+def test_only_what_is_computed_alike_is_packed(model, tiny_bert):
+    assert can_pack(model)
+    changed = AutoModel.from_pretrained(tiny_bert).eval()
+    changed.config.layer_norm_eps = 0.5  # as a model that computes something else than its configuration says
+    assert not can_pack(changed)
+    changed = AutoModel.from_pretrained(tiny_bert).eval()
+    changed.config.hidden_act = "relu"
+    assert not can_pack(changed)
+
+
+def test_another_architecture_goes_the_plain_way(tiny_bert, tmp_path):
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 19, "dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 16, "max_position_embeddings": 32}
+    DistilBertModel(DistilBertConfig(**sizes)).save_pretrained(tmp_path)
+    TextEncoder(tiny_bert).tokenizer.save_pretrained(tmp_path)
+    encoder = TextEncoder(str(tmp_path))
+    assert encoder.packed is None
+    texts = ["red glue", "sand paper of steel"]
+    np.testing.assert_allclose(encoder.encode(texts), [encoder.encode([text])[0] for text in texts], atol=1e-5)
+
+
+def test_memory_is_kept_between_batches(model, monkeypatch):
+    packed, made = PackedBert(model), []
+    empty = torch.empty
+    monkeypatch.setattr(packed_bert.torch, "empty", lambda size: made.append(size) or empty(size))
+    with torch.inference_mode():
+        packed([(2, 7, 3), (2, 3)], "mean")
+        first = len(made)
+        packed([(2, 8, 3), (2, 3)], "mean")
+    assert first and len(made) == first
