@@ -9,14 +9,14 @@ import numpy as np
 
 from recbole_vqrec.errors import VQRecError, nearest
 from recbole_vqrec.quantization.principal_axes import Whitening, balanced_rotation
+from recbole_vqrec.quantization.quantizer import KMEANS_ROUNDS, Quantizer, check_sizes
 
 FEWEST_POINTS_PER_CENTROID = 39  # below it faiss warns that centroids are badly placed
 SCHEDULES = ("balanced", "faiss")
-KMEANS_ROUNDS = 25  # faiss's own default
 
 
 @dataclass(frozen=True)
-class ProductQuantizer:
+class ProductQuantizer(Quantizer):
     """Rotation and codebooks; encodes new vectors without the training data.
 
     Args:
@@ -94,105 +94,32 @@ class ProductQuantizer:
         """Return the quantizer whose `tensors()` these are."""
         return cls(tensors["rotation"], tensors["offset"], tensors["centroids"], Whitening.from_tensors(tensors))
 
-    @classmethod
-    def load(cls, path, remedy="encode the data set again"):
-        """Return the quantizer stored with item codes.
-
-        Raises:
-            VQRecError: missing or damaged file, or one with another kind of quantizer or none.
-        """
-        from recbole_vqrec.quantization.quantizers import load_quantizer
-
-        quantizer = load_quantizer(path, remedy)
-        if not isinstance(quantizer, cls):
-            raise VQRecError(f"{path}: holds a {type(quantizer).__name__}, expected a ProductQuantizer; {remedy}")
-        return quantizer
-
     @property
-    def input_size(self):
-        """Size of the vectors that `encode` takes."""
-        return self.whitening.components.shape[1] if self.whitening else self.rotation.shape[1]
-
-    @property
-    def codebooks(self):
-        """D."""
-        return self.centroids.shape[0]
-
-    @property
-    def codes_per_codebook(self):
-        """M."""
-        return self.centroids.shape[1]
+    def vector_size(self):
+        """d, or the size that whitening leaves."""
+        return self.rotation.shape[1]
 
     def rotate(self, vectors):
         """Return [N, D, r / D] float32 sub-vectors of [N, d] vectors."""
         vectors = self.whitening.apply(vectors) if self.whitening else np.asarray(vectors, dtype=np.float32)
+        return self._sub_vectors(vectors)
+
+    def _sub_vectors(self, vectors):
         rotated = vectors @ self.rotation.T + self.offset
         return rotated.reshape(len(rotated), self.codebooks, -1)
 
-    def encode(self, vectors, block=65536):
-        """Return the codes of vectors: the nearest centroid of each sub-vector, the first of equals.
-
-        Args:
-            vectors (np.ndarray): [N, d].
-            block (int): rows at a time, which bounds memory.
-
-        Returns:
-            np.ndarray: [N, D] int64.
-
-        Raises:
-            VQRecError: vectors of another size than the quantizer was trained on.
-        """
-        check_input(vectors, self.input_size)
+    def _encode_block(self, vectors, codes):
         half_norms = (self.centroids**2).sum(axis=2) / 2  # [D, M]; |x|^2 is the same for all centroids
-        codes = np.empty((len(vectors), self.codebooks), dtype=np.int64)
-        for start in range(0, len(vectors), block):
-            sub_vectors = self.rotate(vectors[start : start + block])
-            for k in range(self.codebooks):
-                scores = sub_vectors[:, k] @ self.centroids[k].T - half_norms[k]
-                codes[start : start + block, k] = scores.argmax(axis=1)
-        return codes
+        sub_vectors = self._sub_vectors(vectors)
+        for k in range(self.codebooks):
+            codes[:, k] = (sub_vectors[:, k] @ self.centroids[k].T - half_norms[k]).argmax(axis=1)
 
-    def decode(self, codes):
-        """Return the [N, d] vectors that codes [N, D] stand for."""
+    def _decode(self, codes):
         rotated = np.concatenate([self.centroids[k][codes[:, k]] for k in range(self.codebooks)], axis=1)
-        vectors = (rotated - self.offset) @ self.rotation
-        return self.whitening.undo(vectors) if self.whitening else vectors
+        return (rotated - self.offset) @ self.rotation
 
-    def tensors(self):
-        """Return the arrays to store."""
-        tensors = {"rotation": self.rotation, "offset": self.offset, "centroids": self.centroids}
-        return {**tensors, **self.whitening.tensors()} if self.whitening else tensors
-
-
-def check_sizes(vectors, codebooks, codes_per_codebook):
-    """Return log2(M) if vectors [N, d] can train D codebooks of M codes.
-
-    Raises:
-        VQRecError: they cannot, or a vector is not finite.
-    """
-    n, size = vectors.shape
-    bits = int(codes_per_codebook).bit_length() - 1
-    if codes_per_codebook < 2 or codes_per_codebook != 1 << bits:
-        raise VQRecError(f"codes_per_codebook: {codes_per_codebook} is not a power of two; choose 64, 128 or 256")
-    if not 1 <= codebooks <= size:
-        raise VQRecError(f"codebooks: {codebooks} does not fit vectors of size {size}; choose 1..{size}")
-    if n < codes_per_codebook:
-        raise VQRecError(
-            f"{n:,} training items cannot fill {codes_per_codebook} codes per codebook; "
-            f"choose codes_per_codebook at most {1 << max(n.bit_length() - 1, 1)}"
-        )
-    if not np.isfinite(vectors).all():
-        raise VQRecError(f"row {int(np.argwhere(~np.isfinite(vectors))[0, 0])} of the embeddings is not finite")
-    return bits
-
-
-def check_input(vectors, size):
-    """Raise `VQRecError` if vectors are not of the shape [N, size] that a quantizer was trained on."""
-    if vectors.ndim != 2 or vectors.shape[1] != size:
-        raise VQRecError(
-            f"embeddings of shape {vectors.shape} for a quantizer of vectors of size {size}; "
-            "use embeddings of the language model the quantizer was trained on"
-        )
+    def _arrays(self):
+        return {"rotation": self.rotation, "offset": self.offset, "centroids": self.centroids}
 
 
 def _alternate(faiss, quantizer, vectors, rotation, iterations):

@@ -10,7 +10,8 @@ import numpy as np
 from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, nearest
 from recbole_vqrec.quantization.item_codes import KIND
-from recbole_vqrec.quantization.product_quantizer import ProductQuantizer, check_sizes
+from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
+from recbole_vqrec.quantization.quantizer import check_sizes
 from recbole_vqrec.quantization.residual_quantizer import ResidualQuantizer
 
 QUANTIZERS = ("opq", "pq", "rq", "random")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_vqrec.quantization.principal_axes import Whitening
-from recbole_vqrec.quantization.product_quantizer import KMEANS_ROUNDS, check_input, check_sizes
+from recbole_vqrec.quantization.quantizer import KMEANS_ROUNDS, Quantizer, check_sizes
 
 
 @dataclass(frozen=True)
-class ResidualQuantizer:
+class ResidualQuantizer(Quantizer):
     """Codebooks over the whole vector; encodes new vectors without the training data.
 
     Args:
@@ -59,53 +59,21 @@ class ResidualQuantizer:
         return cls(tensors["residual_centroids"], Whitening.from_tensors(tensors))
 
     @property
-    def codebooks(self):
-        """D."""
-        return self.centroids.shape[0]
+    def vector_size(self):
+        """w."""
+        return self.centroids.shape[2]
 
-    @property
-    def codes_per_codebook(self):
-        """M."""
-        return self.centroids.shape[1]
+    def _encode_block(self, vectors, codes):
+        residual = vectors.copy()
+        for k in range(self.codebooks):
+            codes[:, k] = _nearest(residual, self.centroids[k])
+            residual -= self.centroids[k][codes[:, k]]
 
-    @property
-    def input_size(self):
-        """Size of the vectors that `encode` takes."""
-        return (self.whitening.components if self.whitening else self.centroids).shape[-1]
+    def _decode(self, codes):
+        return sum(self.centroids[k][codes[:, k]] for k in range(self.codebooks))
 
-    def encode(self, vectors, block=65536):
-        """Return the codes of vectors: codebook by codebook the nearest centroid of what is left, the first of equals.
-
-        Args:
-            vectors (np.ndarray): [N, d].
-            block (int): rows at a time, which bounds memory.
-
-        Returns:
-            np.ndarray: [N, D] int64.
-
-        Raises:
-            VQRecError: vectors of another size than the quantizer was trained on.
-        """
-        check_input(vectors, self.input_size)
-        codes = np.empty((len(vectors), self.codebooks), dtype=np.int64)
-        for start in range(0, len(vectors), block):
-            part = vectors[start : start + block]
-            residual = self.whitening.apply(part) if self.whitening else np.array(part, dtype=np.float32)
-            for k in range(self.codebooks):
-                chosen = codes[start : start + block, k]
-                chosen[:] = _nearest(residual, self.centroids[k])
-                residual -= self.centroids[k][chosen]
-        return codes
-
-    def decode(self, codes):
-        """Return the [N, d] vectors that codes [N, D] stand for."""
-        total = sum(self.centroids[k][codes[:, k]] for k in range(self.codebooks))
-        return self.whitening.undo(total) if self.whitening else total
-
-    def tensors(self):
-        """Return the arrays to store."""
-        tensors = {"residual_centroids": self.centroids}
-        return {**tensors, **self.whitening.tensors()} if self.whitening else tensors
+    def _arrays(self):
+        return {"residual_centroids": self.centroids}
 
 
 def _nearest(vectors, centroids):
