@@ -11,9 +11,7 @@ Axis legend: N items.
 import contextlib
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from recbole_vqrec.atomic_write import replace_when_done
 from recbole_vqrec.errors import VQRecError, examples
 
 FORMAT_VERSION = 1
@@ -47,42 +46,6 @@ def short_name(plm):
     """Return a file-name-safe short name of a language model given by hub name, folder or `package:NAME`."""
     name = str(plm).removeprefix("package:").rstrip("/\\")
     return re.sub(r"[^\w.-]+", "-", re.split(r"[/\\]", name)[-1])
-
-
-@contextlib.contextmanager
-def replace_when_done(path):
-    """Yield a temporary path next to `path` that takes its place when the block ends without an error.
-
-    Args:
-        path (str or Path): the file to write; its folder is created.
-
-    Raises:
-        VQRecError: the folder cannot be written.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise VQRecError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
-    try:
-        yield Path(temporary)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise VQRecError(f"{path}: writing failed ({error.strerror}); nothing was left behind") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
-def _umask():
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def file_hash(path):

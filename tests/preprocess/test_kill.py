@@ -44,3 +44,4 @@ def test_killed(tmp_path, request, moment):
     assert (tmp_path / "D/D.inter").read_bytes() == (after if moment == "write_record" else before)
     assert make(tmp_path) and not make(tmp_path)
     assert (tmp_path / "D/D.inter").read_bytes() == after
+    assert sorted(file.name for file in (tmp_path / "D").iterdir()) == ["D.inter", "D.item", "D.preprocess.json"]
