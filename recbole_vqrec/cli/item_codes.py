@@ -5,11 +5,13 @@ from pathlib import Path
 
 import click
 
-from recbole_vqrec.cli.common import dataset_options, one_line_errors, props_with_comments
+from recbole_vqrec.cli.common import dataset_options, one_line_errors, props_options, props_with_comments
 from recbole_vqrec.errors import VQRecError
 
 # shorter names; the option's own name works as well
 FLAGS = {"codes_per_codebook": "--codes", "embedding_dtype": "--dtype", "reuse_quantizer": "--reuse"}
+CHOICES = click.Choice(["auto", "refuse", "nearest-text", "embeddings"])
+MISSING = {"missing_codes": {"type": CHOICES, "flag": "--missing"}}
 
 
 def item_code_options(*names):
@@ -66,16 +68,9 @@ def embed(dataset, force, **given):
     "opq_iterations", "quantizer_sample", "quantizer_seed", "item_codes",
 )  # fmt: skip
 @click.option("--from-index", type=click.Path(), default=None, help="take the codes of an authors' faiss index")
-@click.option(
-    "--missing",
-    type=click.Choice(["refuse", "nearest-text", "embeddings"]),
-    default="refuse",
-    show_default=True,
-    help="with --from-index: codes of items that the index lacks, from the item of the most similar text, or by "
-    "encoding their text embeddings (of the index's own language model, see --plm)",
-)
+@props_options("interchange.yaml", MISSING)
 @one_line_errors
-def encode(dataset, datasets, name, force, from_index, missing, **given):
+def encode(dataset, datasets, name, force, from_index, missing_codes, **given):
     """Text embeddings -> item codes; the quantizer learns from the training split only.
 
     \b
@@ -93,7 +88,7 @@ def encode(dataset, datasets, name, force, from_index, missing, **given):
 
         if dataset is None:
             raise VQRecError("--from-index: an index holds the items of one data set; say --dataset D")
-        path, said = import_index(folder / dataset, dataset, from_index, options, missing)
+        path, said = import_index(folder / dataset, dataset, from_index, options, missing_codes)
         click.echo(said)
         click.echo(path)
         return

@@ -15,15 +15,9 @@ from recbole_vqrec.embedding.embed import OPTIONS as EMBEDDING_OPTIONS
 from recbole_vqrec.embedding.embed import embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.interchange.import_record import made_from, up_to_date, write_record
 from recbole_vqrec.interchange.layout import (
-    SPLITS,
-    Layout,
-    find_file,
-    number_order,
-    read_bytes,
-    read_lines,
-    write_lines,
-    write_numbers,
+    SPLITS, Layout, find_file, number_order, read_bytes, read_lines, write_lines, write_numbers,
 )  # fmt: skip
 from recbole_vqrec.interchange.part_files import FEATURES, read_features, read_ids, read_texts
 from recbole_vqrec.interchange.prefix_rows import read_users
@@ -35,7 +29,7 @@ ITEM_TYPES = {"item_id": "token", "domain": "token", "text": "token_seq"}
 
 
 def import_unisrec(
-    folder, out, options, name=None, ids="original", index=None, missing=None, plm_size=768, max_length=50,
+    folder, out, options, name=None, ids="original", index=None, missing="auto", plm_size=768, max_length=50,
     force=False, progress=True,
 ):  # fmt: skip
     """Write <D>.inter, <D>.item, text embeddings and item codes from a folder in the authors' layout.
@@ -51,16 +45,16 @@ def import_unisrec(
         ids (str): "original" ids (from .item2index and .user2index; "<domain>-<id>" in a mix) or the authors'
             "number"s.
         index (str or Path, optional): faiss index, by default the one in the folder.
-        missing (str, optional): see `quantization.import_index`; by default "embeddings" where there are features,
-            as the authors' own loader does, else "refuse".
+        missing (str): see `quantization.import_index`; "auto" is "embeddings" where there are features, as the
+            authors' own loader does, else "refuse".
         plm_size (int): size of a vector in .feat1CLS.
         max_length (int): items to which the authors' histories are cut.
-        force (bool): replace a data set that was not made by this function.
+        force (bool): redo, and replace a data set that was not made by this function.
         progress (bool): show a progress bar.
 
     Returns:
         dict: "summary" (users, items, interactions, average length, ... as name -> value), "paths" (list of Path)
-        and "notes" (list of str).
+        and "notes" (list of str). The summary is empty where the result was up to date.
 
     Raises:
         VQRecError: files missing, damaged or not of one data set; see the functions called.
@@ -69,10 +63,16 @@ def import_unisrec(
     layout = Layout.find(folder)
     name = name or layout.name
     target = Path(out) / name
-    kept = target / f"{name}.item2index"
     inter, item = artifacts.atomic_file(target, name, "inter"), artifacts.atomic_file(target, name, "item")
-    if inter.is_file() and not kept.is_file() and not force:
+    if inter.is_file() and not (target / f"{name}.item2index").is_file() and not force:
         raise VQRecError(f"{inter}: is there and is no import; choose another --name, or --force to replace it")
+    index = Path(index) if index else _index_of(layout)
+    chosen = {"name": name, "ids": ids, "missing": missing, "plm_size": plm_size, "max_length": max_length}
+    chosen.update((option, options[option]) for option in (*EMBEDDING_OPTIONS, "item_codes"))
+    made_by = made_from(layout, index, chosen)
+    done = None if force else up_to_date(target, name, made_by)
+    if done:
+        return {"summary": {}, "paths": done, "notes": [f"{name}: up to date; --force redoes it"]}
 
     item_of, original = read_ids(layout, "item2index", ids)
     user_of, _ = read_ids(layout, "user2index", ids)
@@ -82,7 +82,7 @@ def import_unisrec(
     features = {suffix: read_features(layout, suffix, item_of, plm_size) for suffix in FEATURES}
     texts = read_texts(layout, item_of, original)
 
-    _keep_numbers(layout, target, name, item_of, user_of, table)
+    kept = _keep_numbers(layout, target, name, item_of, user_of, table)
     write_table(inter, table, {"user_id": "token", "item_id": "token", "timestamp": "float"})
     paths, notes = [inter], []
     if texts is None:
@@ -96,12 +96,13 @@ def import_unisrec(
     for suffix, vectors in features.items():
         if vectors is not None:
             paths.append(_write_embeddings(target, name, options, list(item_of.values()), suffix, vectors, source))
-    index = Path(index) if index else _index_of(layout)
     if index:
-        missing = missing or ("refuse" if features["feat1CLS"] is None else "embeddings")
+        if missing == "auto":
+            missing = "refuse" if features["feat1CLS"] is None else "embeddings"
         path, said = _write_codes(layout, target, name, index, options, missing, list(item_of.values()))
         paths.append(path)
         notes.append(said)
+    write_record(target, name, made_by, [*kept, *paths])
     return {"summary": _summary(table, len(item_of), texts, time.monotonic() - started), "paths": paths, "notes": notes}
 
 
@@ -136,14 +137,17 @@ def _interactions(layout, item_of, user_of, max_length, progress):
 
 
 def _keep_numbers(layout, target, name, item_of, user_of, table):
-    """Write which of our ids has which of the authors' numbers, and the domains of a mix."""
-    write_numbers(target / f"{name}.item2index", item_of.values(), item_of)
+    """Write which of our ids has which of the authors' numbers, and the domains of a mix; return the paths."""
+    paths = [target / f"{name}.{suffix}" for suffix in ("item2index", "user2index")]
+    write_numbers(paths[0], item_of.values(), item_of)
     if user_of is None:
         user_of = dict.fromkeys(table["user_id"])
         user_of.update(zip(user_of, user_of))
-    write_numbers(target / f"{name}.user2index", user_of.values(), user_of)
+    write_numbers(paths[1], user_of.values(), user_of)
     if layout.parts[0].prefix:
-        write_lines(target / f"{name}.pt_datasets", [",".join(part.name for part in layout.parts)])
+        paths.append(target / f"{name}.pt_datasets")
+        write_lines(paths[-1], [",".join(part.name for part in layout.parts)])
+    return paths
 
 
 def _numbers_in(layout, table):

@@ -10,17 +10,17 @@ import numpy as np
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.embedding.text_encoder import load_embeddings
-from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.errors import VQRecError, examples, nearest
 from recbole_vqrec.preprocess.atomic_files import read_table
 from recbole_vqrec.preprocess.item_text import item_texts
 from recbole_vqrec.quantization.domain import interaction_files, training_items
 from recbole_vqrec.quantization.faiss_index import read_index
 from recbole_vqrec.quantization.item_codes import ItemCodes
 
-MISSING = ("refuse", "nearest-text", "embeddings")
+MISSING = ("auto", "refuse", "nearest-text", "embeddings")
 
 
-def import_index(folder, dataset, index_file, options, missing="refuse", numbered=None):
+def import_index(folder, dataset, index_file, options, missing="auto", numbered=None):
     """Write the code file of a data set from an authors' index.
 
     The authors number items 0, 1, 2, ... (<D>.item2index) and add to a "strict" index only the items of the training
@@ -31,9 +31,10 @@ def import_index(folder, dataset, index_file, options, missing="refuse", numbere
         dataset (str): D.
         index_file (str or Path): the faiss index.
         options (dict): of props/item_codes.yaml; plm names the embeddings for `missing="embeddings"`.
-        missing (str): codes of items that are not in the index: "refuse" stops, "nearest-text" takes those of the
-            item with the most similar text (TF-IDF cosine), "embeddings" encodes their text embeddings with the
-            index's own quantizer. The choice is recorded in the code file.
+        missing (str): codes of items that are not in the index: "refuse" stops, as does "auto" here, where no
+            embeddings come with the index; "nearest-text" takes those of the item with the most similar text (TF-IDF
+            cosine); "embeddings" encodes their text embeddings with the index's own quantizer. The choice is recorded
+            in the code file.
         numbered (list of str, optional): all item ids in the order of the authors' numbers; by default the item ids
             are these numbers.
 
@@ -45,7 +46,7 @@ def import_index(folder, dataset, index_file, options, missing="refuse", numbere
             missing and the choice is "refuse".
     """
     if missing not in MISSING:
-        raise VQRecError(f"missing: '{missing}' is none of {', '.join(MISSING)}")
+        raise VQRecError(f"missing_codes: '{missing}' is none of {', '.join(MISSING)}{nearest(missing, MISSING)}")
     folder, index_file = Path(folder), Path(index_file)
     if not index_file.is_file():
         raise VQRecError(f"{index_file}: index file not found")
@@ -54,7 +55,7 @@ def import_index(folder, dataset, index_file, options, missing="refuse", numbere
     in_index = _indexed_items(folder, dataset, item_ids, len(codes), index_file)
     indexed = set(in_index)
     absent = [item for item in item_ids if item not in indexed]
-    if absent and missing == "refuse":
+    if absent and missing in ("auto", "refuse"):
         raise VQRecError(
             f"{index_file}: lacks {len(absent)} of {len(item_ids):,} items, which training never sees "
             f"({examples(absent)}); choose --missing nearest-text or --missing embeddings"

@@ -64,6 +64,8 @@ def test_compressed_files_give_the_same_bytes(tmp_path, pack):
         (packed / f"{file.name}{suffix}").write_bytes(pack(file.read_bytes()))
     bring_in(packed, tmp_path / "again")
     for file in (tmp_path / "out" / "Toy").iterdir():
+        if file.name == "Toy.import.json":  # names the files it was made from
+            continue
         assert file.read_bytes() == (tmp_path / "again" / "Toy" / file.name).read_bytes(), file.name
 
 
@@ -156,3 +158,34 @@ def test_imported_embeddings_are_up_to_date_for_embed(tmp_path):
     path, made = embed_dataset(tmp_path / "out" / "Toy", "Toy", stage_options())
     assert not made
     artifacts.refuse_stale(path, artifacts.read_manifest(path, "text embedding", ""), "")
+
+
+def test_a_second_import_does_nothing(tmp_path):
+    source, folder = authors_files.write(tmp_path / "a"), tmp_path / "out" / "Toy"
+    first = bring_in(source, tmp_path / "out")
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again = bring_in(source, tmp_path / "out")
+    assert again["notes"] == ["Toy: up to date; --force redoes it"] and again["summary"] == {}
+    assert set(first["paths"]) <= set(again["paths"])
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+    assert bring_in(source, tmp_path / "out", force=True)["summary"]["users"] == 3
+
+
+@pytest.mark.parametrize("change", ["option", "input", "output", "lost", "record"])
+def test_an_import_is_redone_where_something_changed(tmp_path, change):
+    source, folder = authors_files.write(tmp_path / "a"), tmp_path / "out" / "Toy"
+    bring_in(source, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if change == "input":
+        authors_files.write(source, text=[*FILES["text"][:-1], "B00D\tdark blue paint"])
+    elif change == "output":
+        (folder / "Toy.inter").write_text("user_id:token\n")
+    elif change == "lost":
+        (folder / "Toy.user2index").unlink()
+    elif change == "record":
+        (folder / "Toy.import.json").write_text("[]")
+    made = bring_in(source, tmp_path / "out", **({"ids": "number"} if change == "option" else {}))
+    assert made["summary"]["users"] == 3
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert (after == before) == (change in ("output", "lost", "record"))
+    assert bring_in(source, tmp_path / "out", **({"ids": "number"} if change == "option" else {}))["summary"] == {}
