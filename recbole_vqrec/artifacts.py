@@ -76,6 +76,9 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
         tensors (dict of str to np.ndarray): the arrays; those aligned to items have N rows.
         manifest (dict): plain values that say how the arrays were made.
         item_ids (list of str, optional): N item ids, none with a line break.
+
+    Raises:
+        VQRecError: the file cannot be written, or the disk is full.
     """
     from recbole_vqrec import __version__
 
@@ -90,7 +93,10 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
         "content": content_hash(tensors),
     }
     with replace_when_done(path) as temporary:
-        save_file(tensors, temporary, metadata={MANIFEST_KEY: json.dumps(manifest)})
+        try:
+            save_file(tensors, temporary, metadata={MANIFEST_KEY: json.dumps(manifest)})
+        except SafetensorError as error:  # a full disk is no OSError there
+            raise VQRecError(f"{path}: writing failed ({error}); nothing was left behind") from error
 
 
 def read_manifest(path, kind, remedy):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from recbole_vqrec import artifacts
@@ -39,6 +40,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(VQRecError, match="cannot be written"), artifacts.replace_when_done(tmp_path / "file" / "x"):
         pass
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(artifacts, "save_file", full)
+    with pytest.raises(VQRecError, match="x.safetensors: writing failed .*No space left on device.*nothing was left"):
+        write(tmp_path / "x.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "text", "foreign", "kind", "format", "json"])

@@ -84,7 +84,8 @@ def download(files, force=False, say=print, progress=True):
             continue
         try:
             file.path.parent.mkdir(parents=True, exist_ok=True)
-            fetch(file, *(read_props(PROPS)[f"download_{name}"] for name in ("attempts", "wait", "timeout")), say, progress)
+            limits = (read_props(PROPS)[f"download_{name}"] for name in ("attempts", "wait", "timeout"))
+            fetch(file, *limits, say, progress)
         except requests.RequestException as error:
             others = [other for other in files if other is not file and not other.path.is_file()]
             raise VQRecError(_by_hand(file, others, error)) from error

@@ -75,6 +75,9 @@ def write_index(path, quantizer, codes):
         path (str or Path): the file; replaced only when complete.
         quantizer (ProductQuantizer): with M = 256, a byte a code.
         codes (np.ndarray): [N, D] integers.
+
+    Raises:
+        VQRecError: M is not 256, or the file cannot be written.
     """
     import faiss
 
@@ -96,4 +99,8 @@ def write_index(path, quantizer, codes):
     index = faiss.IndexPreTransform(transform, inner)
     index.is_trained, index.ntotal = True, len(codes)
     with artifacts.replace_when_done(path) as temporary:
-        faiss.write_index(index, str(temporary))
+        try:
+            faiss.write_index(index, str(temporary))
+        except RuntimeError as error:  # faiss's own for a full disk
+            reason = str(error).splitlines()[-1]
+            raise VQRecError(f"{path}: writing failed ({reason}); nothing was left behind") from error

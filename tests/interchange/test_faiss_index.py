@@ -49,3 +49,13 @@ def test_other_sizes_are_refused(tmp_path):
     small = ProductQuantizer(np.eye(4, dtype=np.float32), np.zeros(4, dtype=np.float32), np.zeros((2, 16, 2)))
     with pytest.raises(VQRecError, match="16 codes per codebook"):
         write_index(tmp_path / "i.index", small, np.zeros((1, 2)))
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(index, path):
+        raise RuntimeError("Error in write\nError: write error: No space left on device")
+
+    monkeypatch.setattr(faiss, "write_index", full)
+    with pytest.raises(VQRecError, match="x.index: writing failed .*No space left on device.*nothing was left"):
+        write_index(tmp_path / "x.index", quantizer(), quantizer().encode(FEATURES))
+    assert list(tmp_path.iterdir()) == []

@@ -39,10 +39,10 @@ def test_texts_survive(tmp_path, monkeypatch):
     assert [read[f"B {row}"] for row in range(len(TITLES))] == expected
 
 
-def one_epoch(folder):
+def one_epoch(folder, **given):
     """Train stock SASRec for one epoch on stock batches; return the number of users, items and interactions."""
     options = {"epochs": 1, "load_col": {"inter": list(INTER)}, "eval_batch_size": 512}
-    small = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 1, "MAX_ITEM_LIST_LENGTH": 5}
+    small = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 1, "MAX_ITEM_LIST_LENGTH": 5, **given}
     sets = {"eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}, "show_progress": False}
     config = stock_config(folder, **options, **small, **sets, metrics=["Recall"], topk=[10], valid_metric="Recall@10")
     init_seed(1, True)
@@ -70,3 +70,12 @@ def test_one_epoch_on_real_magazine_subscriptions(command, shared_data, tmp_path
     raw = shared_data("amazon_raw")
     command("preprocess", "amazon", "--category", "Magazine", "--raw", raw, "--out", tmp_path / "dataset")
     assert one_epoch(tmp_path / "dataset/Magazine") == (284, 126, 1950)
+
+
+def test_one_epoch_on_real_online_retail(command, shared_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    monkeypatch.chdir(tmp_path)
+    table = next(path for path in shared_data("online_retail").iterdir() if ".csv" in path.name)
+    command("preprocess", "online-retail", "--input", table, "--out", tmp_path / "dataset")
+    sizes = {"hidden_size": 16, "MAX_ITEM_LIST_LENGTH": 10, "train_batch_size": 8192}
+    assert one_epoch(tmp_path / "dataset/OR", **sizes) == (16520, 3469, 519906)

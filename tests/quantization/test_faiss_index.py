@@ -41,7 +41,7 @@ def prefix_rows(folder):
     (folder / "d.train.inter").write_text(header + "0\t0 1 2\t4\n0\t0 1\t2\n0\t0\t1\n1\t5 6 7\t9\n1\t5 6\t7\n1\t5\t6\n")
     (folder / "d.valid.inter").write_text(header + "0\t0 1 2 4\t3\n1\t5 6 7 9\t0\n")
     (folder / "d.test.inter").write_text(header + "0\t0 1 2 4 3\t5\n1\t5 6 7 9 0\t8\n")
-    texts = ["red apple", "green pear", "blue plum", "red apples apple", "saw", "drill", "hammer", "nail", "nails nail", "glue"]
+    texts = "red apple,green pear,blue plum,red apples apple,saw,drill,hammer,nail,nails nail,glue".split(",")
     lines = "".join(f"A{number}\t{text}\n" for number, text in enumerate(texts))
     (folder / "d.text").write_text("item_id:token\ttext:token_seq\n" + lines)
     (folder / "d.item2index").write_text("".join(f"A{number}\t{number}\n" for number in range(10)))
