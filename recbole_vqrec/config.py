@@ -80,7 +80,8 @@ def known_options():
     """Return every option name that RecBole's or our props, or RecBole's argument lists, define."""
     from recbole.utils import dataset_arguments, evaluation_arguments, general_arguments, training_arguments
 
-    names = (LAUNCH_OPTIONS | UNLISTED_OPTIONS).union(dataset_arguments, evaluation_arguments, general_arguments, training_arguments)
+    names = LAUNCH_OPTIONS | UNLISTED_OPTIONS
+    names = names.union(dataset_arguments, evaluation_arguments, general_arguments, training_arguments)
     recbole_properties = Path(recbole.config.__file__).resolve().parent.parent / "properties"
     for file in [*props_folder().rglob("*.yaml"), *recbole_properties.rglob("*.yaml")]:
         if file.name not in ("url.yaml", "kg_url.yaml"):

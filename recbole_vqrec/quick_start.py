@@ -1,4 +1,4 @@
-"""The whole flow in numbered steps: raw -> atomic files -> text embedding -> item codes -> train -> evaluate -> table."""
+"""The whole flow in numbered steps: raw -> atomic -> text embedding -> item codes -> train -> evaluate -> table."""
 
 import sys
 import time

@@ -28,7 +28,8 @@ def test_learning(tmp_path, name, random_targets):
     folder = tmp_path / "dataset" / "markov"
     write_inter(folder, "markov", markov(random_targets))
     write_codes(folder, "markov", [f"i{item}" for item in range(ITEMS)])
-    options = {**SMALL, "hidden_size": 32, "inner_size": 64, "learning_rate": 0.005, "epochs": 25, "train_batch_size": 200}
+    sizes = {"hidden_size": 32, "inner_size": 64}
+    options = {**SMALL, **sizes, "learning_rate": 0.005, "epochs": 25, "train_batch_size": 200}
     recall = quick_start.run(name, "markov", None, options)["test_result"]["recall@5"]
     chance = 5 / ITEMS
     if random_targets:

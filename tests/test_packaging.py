@@ -12,11 +12,13 @@ def test_props_are_found_in_a_wheel(tmp_path):
     pytest.importorskip("wheel")
     source = tmp_path / "source"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(source)], check=True, capture_output=True)
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
+    options = ["--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    build = [sys.executable, "-m", "pip", "wheel", *options, str(source)]
     subprocess.run(build, check=True, capture_output=True)
     installed = tmp_path / "installed"
     zipfile.ZipFile(next(tmp_path.glob("recbole_vqrec-*.whl"))).extractall(installed)
-    code = "from recbole_vqrec.config import own_defaults, props_folder; print(props_folder(), own_defaults('VQRec')['plm'])"
+    code = "from recbole_vqrec.config import own_defaults, props_folder; "
+    code += "print(props_folder(), own_defaults('VQRec')['plm'])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(installed)}
     )

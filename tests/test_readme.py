@@ -72,7 +72,8 @@ def test_own_data_set_flow(tiny, tmp_path):
     assert "distinct" in call("encode", "--dataset", "tiny", "--plm", str(plm), *layout)
     assert "up to date" in call("encode", "--dataset", "tiny", "--plm", str(plm), *layout)
     options = {name: value for name, value in SMALL.items() if name != "item_codes"}
-    output = call("run", "--models=VQRec,SASRec", "--dataset=tiny", f"--plm={plm}", *(f"--{n}={v}" for n, v in options.items()))
+    given = [f"--{name}={value}" for name, value in options.items()]
+    output = call("run", "--models=VQRec,SASRec", "--dataset=tiny", f"--plm={plm}", *given)
     assert "VQRec" in output and "SASRec" in output and "table: " in output
 
 

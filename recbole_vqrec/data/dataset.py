@@ -1,4 +1,4 @@
-"""Atomic files (+ item codes, text vectors) -> RecBole data sets with exact order, prefix rows made at once, and batches cut short.
+"""Atomic files (+ item codes, text vectors) -> RecBole data sets in exact order, prefix rows at once, short batches.
 
 Axis legend: R prefix rows, B rows of a batch, L history limit, N items with padding, D codebooks.
 """
@@ -78,7 +78,7 @@ class SequenceDataset(SequentialDataset):
         return features
 
     def _refuse_wrong_field_counts(self, filepath):
-        """Raise an error that names the first line with more or fewer fields than the header; pandas shifts or drops."""
+        """Raise an error that names the first line with too many or few fields, which pandas shifts or drops."""
         separator = self.config["field_separator"]
         with open(filepath, encoding=self.config["encoding"] or "utf-8", errors="replace") as lines:
             expected = next(lines, "").count(separator)
@@ -143,7 +143,7 @@ class SequenceDataset(SequentialDataset):
         self.inter_feat = made
 
     def build(self):
-        """Split as RecBole does; evaluation rows by length, so that batches can be cut short, and few enough at once."""
+        """Split as RecBole does; evaluation rows by length, so that batches can be cut short, and not too many."""
         self.config["eval_batch_size"] = min(
             self.config["eval_batch_size"], max(1, LARGEST_SCORE_MATRIX // max(self.item_num, 1))
         )

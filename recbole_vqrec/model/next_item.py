@@ -18,8 +18,8 @@ from recbole_vqrec.model.sequence_encoder import SequenceEncoder
 class NextItemModel(SequentialRecommender):
     """A sequence encoder over item vectors, trained to find the next item among all items.
 
-    A model is this class with its own item representation as `self.items`: a module with `table()` -> [N, H], and, where
-    that may give several items the same vector, with `TiedItems` as `self.tied_items`.
+    A model is this class with its own item representation as `self.items`: a module with `table()` -> [N, H], and,
+    where that may give several items the same vector, with `TiedItems` as `self.tied_items`.
 
     Args:
         config (Config): options of props/model/<model>.yaml, among them those of the sequence encoder; temperature, by
@@ -86,8 +86,8 @@ class NextItemModel(SequentialRecommender):
         """Return the full-softmax cross-entropy over all items (paper, section 2.4).
 
         Args:
-            interaction (Interaction): prefix rows (item_id_list [B, L], item_length [B], item_id [B]), or sequences with
-                the next item of each trained position (item_id_list [B, L], target_list [B, L]).
+            interaction (Interaction): prefix rows (item_id_list [B, L], item_length [B], item_id [B]), or sequences
+                with the next item of each trained position (item_id_list [B, L], target_list [B, L]).
 
         Returns:
             torch.Tensor: scalar, the mean over the trained pairs.

@@ -13,7 +13,7 @@ from torch import nn
 from recbole_vqrec.errors import VQRecError, nearest
 
 ORDERS = ("unseen_popular", "popular", "arbitrary")
-SPAN = 1e-4  # of a score; far above the rounding of equal scores (1e-6 of cosine / tau), far below what tells items apart
+SPAN = 1e-4  # of a score; far above the rounding of equal ones (1e-6 of cosine / tau), far below what tells items apart
 
 
 class TiedItems(nn.Module):
