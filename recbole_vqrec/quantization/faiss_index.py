@@ -3,6 +3,9 @@
 Axis legend: N items in the index, D codebooks, M codes per codebook, d input size, r rotated size.
 """
 
+import contextlib
+from pathlib import Path
+
 import numpy as np
 
 from recbole_vqrec import artifacts
@@ -27,8 +30,9 @@ def read_index(path):
     import faiss
 
     try:
-        index = faiss.read_index(str(path))
-    except RuntimeError as error:
+        with _no_vector_beyond(faiss, Path(path)):
+            index = faiss.read_index(str(path))
+    except (RuntimeError, MemoryError, OSError) as error:
         raise VQRecError(f"{path}: not a readable faiss index; {EXPECTED}") from error
     rotation, offset = np.eye(index.d, dtype=np.float32), np.zeros(index.d, dtype=np.float32)
     inner = faiss.downcast_index(index)
@@ -51,10 +55,24 @@ def read_index(path):
     pq = inner.pq
     centroids = faiss.vector_to_array(pq.centroids).reshape(pq.M, pq.ksub, pq.dsub).copy()
     size = inner.invlists.list_size(0)
-    packed = faiss.rev_swig_ptr(inner.invlists.get_codes(0), size * pq.code_size).reshape(size, -1).copy()
+    packed = faiss.rev_swig_ptr(inner.invlists.get_codes(0), size * pq.code_size).reshape(size, pq.code_size).copy()
     ids = faiss.rev_swig_ptr(inner.invlists.get_ids(0), size).copy()
     codes = packed.astype(np.int64) if pq.nbits == 8 else _unpack(packed, pq.M, pq.nbits)
     return ProductQuantizer(rotation, offset, centroids), codes[np.argsort(ids, kind="stable")]
+
+
+@contextlib.contextmanager
+def _no_vector_beyond(faiss, path):
+    """Let faiss refuse sizes that a file cannot hold: for a damaged one it would ask for all the memory there is."""
+    if not hasattr(faiss, "set_deserialization_vector_byte_limit"):  # an older faiss
+        yield
+        return
+    before = faiss.get_deserialization_vector_byte_limit()
+    faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
+    try:
+        yield
+    finally:
+        faiss.set_deserialization_vector_byte_limit(before)
 
 
 def _unpack(packed, codebooks, bits):

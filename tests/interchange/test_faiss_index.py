@@ -3,6 +3,8 @@
 import faiss
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from authors_files import FEATURES, quantizer
 from recbole_vqrec.errors import VQRecError
@@ -59,3 +61,26 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     with pytest.raises(VQRecError, match="x.index: writing failed .*No space left on device.*nothing was left"):
         write_index(tmp_path / "x.index", quantizer(), quantizer().encode(FEATURES))
     assert list(tmp_path.iterdir()) == []
+
+
+LIMITED = pytest.mark.skipif(
+    not hasattr(faiss, "set_deserialization_vector_byte_limit"), reason="this faiss asks for any amount of memory"
+)
+
+
+@LIMITED
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.one_of(st.integers(0, 200), st.integers(0, 4484)), content=st.binary(max_size=8), cut=st.booleans())
+def test_any_damage_is_refused_or_read(tmp_path, at, content, cut):
+    path = tmp_path / "i.index"
+    write_index(path, quantizer(), quantizer().encode(FEATURES))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + content + (b"" if cut else whole[at + len(content) :]))
+    before = faiss.get_deserialization_vector_byte_limit()
+    try:
+        _, codes = read_index(path)
+    except VQRecError as error:
+        assert "\n" not in str(error) and "not a readable faiss index" in str(error) or "expected a faiss" in str(error)
+    else:
+        assert codes.shape[0] <= 5 and codes.dtype == np.int64
+    assert faiss.get_deserialization_vector_byte_limit() == before

@@ -53,6 +53,34 @@ def test_amazon(tmp_path, ratings, metadata):
     read_or_refused(tmp_path, functools.partial(read_amazon, *files, "2018", ["title", "brand"], **READING), files)
 
 
+REVIEWS = {
+    "2018": [b'{"reviewerID": "U1", "asin": "B1", "overall": 5.0, "unixReviewTime": 1}', b'{"asin": 1}', b"{}"],
+    "2023": [b'{"user_id": "U", "parent_asin": "B1", "rating": 5, "timestamp": 1e12}', b'{"user_id": null}', b"[]"],
+}
+ODD = [b'{"parent_asin": "B1", "title": "\\u0000\\ud800\\t<b>"}', b'{"parent_asin": ""}']
+DESCRIBED = {"2018": METADATA, "2023": ODD}
+
+
+@pytest.mark.parametrize("version", ["2018", "2023"])
+@ANY
+@given(data=st.data())
+def test_amazon_reviews(tmp_path, version, data):
+    files = tmp_path / "any.json", tmp_path / "meta.json"
+    first = REVIEWS[version][0]  # what a file holds is told from its first line
+    files[0].write_bytes(first + b"\n" + data.draw(lines(b",", REVIEWS[version])))
+    files[1].write_bytes(data.draw(lines(b",", DESCRIBED[version])))
+    read_or_refused(tmp_path, functools.partial(read_amazon, *files, version, ["title", "brand"], **READING), files)
+
+
+@ANY
+@given(lines(b",", [b"U1,B1,5.0,1588687728923", b"U2,B1,1.0,1588687728923"]), lines(b",", DESCRIBED["2023"]))
+def test_amazon_2023_csv(tmp_path, ratings, metadata):
+    files = tmp_path / "any.csv", tmp_path / "meta.json"
+    files[0].write_bytes(b"user_id,parent_asin,rating,timestamp\n" + ratings)
+    files[1].write_bytes(metadata)
+    read_or_refused(tmp_path, functools.partial(read_amazon, *files, "2023", ["title"], **READING), files)
+
+
 ROWS = [b"u,b1,The Bar,1,12/1/2010 8:26", b'u,b 2,"a, ""b""",2,2010-12-01 08:26:00', b"u,b3,,2,1/1/2011 0:00"]
 
 
