@@ -8,7 +8,7 @@ from pathlib import Path
 import recbole.config
 import yaml
 
-from recbole_vqrec import compat, registry
+from recbole_vqrec import compat, distributed, registry
 from recbole_vqrec.errors import VQRecError, nearest
 
 # Options that RecBole 1.2.1 reads but no yaml file of it lists.
@@ -18,7 +18,7 @@ LAUNCH_OPTIONS = {
     "model", "dataset", "config_files", "config_file", "models",
     "nproc", "ip", "port", "world_size", "offset", "group_offset", "local_rank",
 }  # fmt: skip
-STAGES = ("train", "finetune")
+STAGES = ("train", "pretrain", "finetune")
 NO_NEGATIVES = {"distribution": "none", "sample_num": "none", "alpha": "none", "dynamic": False, "candidate_num": 0}
 
 
@@ -182,6 +182,17 @@ class Config(recbole.config.Config):
         if options.get("benchmark_filename") is None and not (folder / f"{dataset}.inter").is_file():
             if all((folder / f"{dataset}.{split}.inter").is_file() for split in ("train", "valid", "test")):
                 self.internal_config_dict.update(read_props("prefix_rows.yaml"))
+
+    def _init_device(self):
+        options = self.final_config_dict
+        device = distributed.start(options)
+        if device is None:
+            options.pop("local_rank", None)
+            super()._init_device()
+            return
+        options.update(device=device, single_spec=True, local_rank=distributed.rank_and_size()[0])
+        if not distributed.is_first():
+            options.update(state="ERROR", show_progress=False)
 
     def _set_default_parameters(self):
         folder = Path(self.final_config_dict["data_path"]) / self.dataset

@@ -1,25 +1,29 @@
 """The whole flow in numbered steps: raw -> atomic -> text embedding -> item codes -> train -> evaluate -> table."""
 
-import sys
 import time
 from logging import getLogger
 from pathlib import Path
 
 from recbole.data import data_preparation
 from recbole.utils import init_seed
-from tqdm import tqdm
 
-from recbole_vqrec import registry
+from recbole_vqrec import distributed, registry
 from recbole_vqrec.config import Config, props_folder, stage_options
 from recbole_vqrec.data.dataset import create_dataset
+from recbole_vqrec.data.domain_batches import DomainBatches
 from recbole_vqrec.embedding.embed import embed_dataset
+from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import RankCollector
+from recbole_vqrec.preprocess.merge import merge_datasets
 from recbole_vqrec.preprocess.ml_100k import NAME as EMBEDDED_DATASET
 from recbole_vqrec.preprocess.ml_100k import preprocess_ml_100k
+from recbole_vqrec.progress import EpochBar
 from recbole_vqrec.quantization.encode import encode_dataset
 from recbole_vqrec.report import run_table
 from recbole_vqrec.run_log import PeakMemory, start_log
 from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.domain_validation import DomainValidation
+from recbole_vqrec.trainer.resume import resume_point
 from recbole_vqrec.trainer.sequence_trainer import create_trainer, item_ids_of
 
 
@@ -35,18 +39,18 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
 
     Returns:
         dict: best_valid_score, valid_score_bigger, best_valid_result, test_result as RecBole's `run_recbole`, and
-        model, dataset, run (folder), seconds (of training), peak_memory (bytes).
+        model, dataset, stage, run (folder), seconds (of training), peak_memory (bytes). Pre-training has no test.
 
     Raises:
         VQRecError: bad input or a wrong option.
     """
     # 1. options
-    config = Config(model, dataset, config_file_list, config_dict)
+    config = _config(model, dataset, config_file_list, config_dict)
     init_seed(config["seed"], config["reproducibility"])
 
     # 2. data set, split, batches
     data = create_dataset(config)
-    train_data, valid_data, test_data = data_preparation(config, data)
+    train_data, valid_data, test_data = _batches(config, data)
 
     # 3. model and trainer
     init_seed(config["seed"], config["reproducibility"])
@@ -56,10 +60,12 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     getLogger().info(config)
     getLogger().info(data)
     getLogger().info(network)
+    if config["resume"]:
+        trainer.resume_checkpoint(config["resume"])
 
     # 4. train to the best epoch
     start = time.perf_counter()
-    with PeakMemory(config["device"]) as memory, EpochBar(config, len(valid_data)) as bar:
+    with PeakMemory(config["device"]) as memory, EpochBar(config, len(valid_data or [])) as bar:
         best_valid_score, best_valid_result = trainer.fit(
             train_data, valid_data, saved=saved, show_progress=False, callback_fn=bar.epoch_done
         )
@@ -71,19 +77,46 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     result = {
         "model": config["model"],
         "dataset": config["dataset"],
+        "stage": config["stage"],
         "best_valid_score": best_valid_score,
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": best_valid_result,
-        "test_result": dict(test_result),
+        "test_result": dict(test_result or {}),
         "epochs": len(trainer.train_loss_dict),
         "seconds": seconds,
         "peak_memory": memory.bytes,
         "run": str(trainer.run_folder),
     }
-    trainer.rank_collector.save(trainer.run_folder)
-    run_table.write_result(trainer.run_folder, result)
+    if distributed.is_first():
+        trainer.rank_collector.save(trainer.run_folder)
+        run_table.write_result(trainer.run_folder, result)
     getLogger().info("test result: %s", run_table.summary(result))
     return result
+
+
+def pretrain(datasets=None, name=None, model=None, config_file_list=None, config_dict=None):
+    """Pre-train a model on mixed domains (paper, section 2.3).
+
+    Args:
+        datasets (list of str, optional): domains, merged first; None if `name` is merged already.
+        name (str, optional): of the merged data set; the domains joined by "+" by default.
+        model (str, optional): a model with a pre-training loss; VQRec by default.
+        config_file_list, config_dict: as `run`.
+
+    Returns:
+        dict: as `run`; best_valid_result has the metrics of each domain and over all.
+    """
+    # 1. one data set with all domains
+    if datasets:
+        name = name or "+".join(datasets)
+        options = stage_options(config_file_list, config_dict)
+        distributed.start(options)
+        if distributed.is_first():
+            merge_datasets(options["data_path"], datasets, name)
+        distributed.from_first(None)  # the others wait
+    # 2. train on it, contrastively
+    options = {**(config_dict or {}), "stage": "pretrain"}
+    return run(model or (None if options.get("resume") else "VQRec"), name, config_file_list, options)
 
 
 def finetune(dataset, pretrained, config_file_list=None, config_dict=None, saved=True):
@@ -102,6 +135,25 @@ def finetune(dataset, pretrained, config_file_list=None, config_dict=None, saved
     """
     options = {**(config_dict or {}), "stage": "finetune", "checkpoint": str(pretrained)}
     return run(None, dataset, config_file_list, options, saved)
+
+
+def _config(model, dataset, config_file_list, config_dict):
+    """Return the Config of a new run, or of one to resume: its own options, the given ones over them."""
+    given = dict(config_dict or {})
+    if not given.get("resume"):
+        return Config(model, dataset, config_file_list, given)
+    _, _, manifest = checkpoint.load(resume_point(given["resume"]))
+    for what, asked in (("model", model), ("dataset", dataset), ("stage", given.get("stage"))):
+        if asked not in (None, manifest[what]):
+            raise VQRecError(f"{given['resume']}: a run of {what} {manifest[what]}, asked for is {asked}")
+    return Config(manifest["model"], manifest["dataset"], config_file_list, {**manifest["config"], **given})
+
+
+def _batches(config, data):
+    """Return training batches, validation and test of a data set, as the stage has them."""
+    if config["stage"] == "pretrain":
+        return DomainBatches(config, data), DomainValidation(config, data) if config["validate"] else None, None
+    return data_preparation(config, data)
 
 
 def compare(models, dataset, config_file_list=None, config_dict=None):
@@ -172,31 +224,11 @@ def load_data_and_model(model_file):
     config = Config(manifest["model"], manifest["dataset"], None, manifest["config"])
     init_seed(config["seed"], config["reproducibility"])
     dataset = create_dataset(config)
-    train_data, valid_data, test_data = data_preparation(config, dataset)
+    train_data, valid_data, test_data = _batches(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
     model = config.model_class(config, train_data._dataset).to(config["device"])
     checkpoint.restore_model(model_file, model, config["model"], item_ids_of(dataset))
     return config, model.eval(), dataset, train_data, valid_data, test_data
-
-
-class EpochBar(tqdm):
-    """Epochs done, and the validation score of the last and the best."""
-
-    def __init__(self, config, has_validation):
-        self.best, self.metric = None, config["valid_metric"]
-        super().__init__(
-            total=config["epochs"],
-            desc=f"{config['model']:>10} {config['dataset']}",
-            unit=" epochs",
-            disable=not config["show_progress"] or not has_validation,
-            file=sys.stderr,
-        )
-
-    def epoch_done(self, epoch, score):
-        """Advance; called by RecBole's `Trainer.fit` after each validation."""
-        self.best = score if self.best is None else max(self.best, score)
-        self.set_postfix_str(f"valid {self.metric} {score:.4f}, best {self.best:.4f}", refresh=False)
-        self.update(epoch + 1 - self.n)
 
 
 def _nothing(line):

@@ -7,6 +7,8 @@ import sys
 import colorlog
 from recbole.utils.logger import RemoveColorFilter, log_colors_config
 
+from recbole_vqrec import distributed
+
 
 def start_log(config, folder):
     """Send RecBole's root logger to the run's file and, from level `state` on, to the console.
@@ -17,6 +19,8 @@ def start_log(config, folder):
         config (Config): its option `state` is the console's level.
         folder (Path): the run's folder.
     """
+    if not distributed.is_first():
+        return
     level = getattr(logging, str(config["state"] or "info").upper(), logging.INFO)
     file = logging.FileHandler(folder / "run.log", encoding="utf-8")
     file.setLevel(logging.INFO)

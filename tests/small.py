@@ -56,3 +56,25 @@ def write_vectors(folder, name, items, size=6, plm="small-plm", inputs=None):
     path = artifacts.embedding_file(folder, name, plm)
     artifacts.write_artifact(path, "text embedding", {"embeddings": drawn}, manifest, list(items))
     return dict(zip(items, drawn))
+
+
+def write_domains(data_path, name="mix", **domains):
+    """Write a merged data set: domain -> {user: items}; ids get the domain in front, codes `small` for all items."""
+    sequences, items = {}, {}
+    for domain, users in domains.items():
+        sequences.update({f"{domain}-{user}": [f"{domain}-{item}" for item in its] for user, its in users.items()})
+        items.update({f"{domain}-{item}": None for its in users.values() for item in its})
+    folder = data_path / name
+    write_inter(folder, name, sequences)
+    write_codes(folder, name, list(items))
+    return folder
+
+
+def random_domains(data_path, users=24, seed=3):
+    """Write a mix of domains "a" (12 items) and "b" (7 items), b with a third of the users; returns its folder."""
+    draw = np.random.default_rng(seed)
+
+    def histories(count, size):
+        return {f"u{user}": [f"i{item}" for item in draw.integers(0, size, 3 + user % 9)] for user in range(count)}
+
+    return write_domains(data_path, a=histories(users, 12), b=histories(users // 3, 7))

@@ -8,14 +8,17 @@ from recbole_vqrec.cli.finetune import finetune
 from recbole_vqrec.cli.interchange import export_unisrec, import_unisrec
 from recbole_vqrec.cli.item_codes import embed, encode
 from recbole_vqrec.cli.preprocess import merge, preprocess
+from recbole_vqrec.cli.pretrain import import_checkpoint, pretrain
 from recbole_vqrec.cli.run import run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main():
-    """VQ-Rec for RecBole: raw -> atomic -> text embedding -> codes -> train -> compare."""
+    """VQ-Rec for RecBole: raw -> atomic -> text embedding -> codes -> pre-train -> fine-tune -> compare."""
 
 
-for command in (download, preprocess, merge, embed, encode, run, finetune, import_unisrec, export_unisrec):
+for command in (
+    download, preprocess, merge, embed, encode, pretrain, finetune, run, import_unisrec, export_unisrec, import_checkpoint,
+):  # fmt: skip
     main.add_command(command)

@@ -18,8 +18,8 @@ def one_line_errors(function):
         except VQRecError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+        except KeyboardInterrupt as interrupt:
+            click.echo(str(interrupt) or "interrupted", err=True)
             sys.exit(130)
 
     return wrapped

@@ -34,22 +34,32 @@ def _split(options):
 
 
 def _run(arguments):
-    from recbole_vqrec import quick_start
+    from recbole_vqrec import distributed
+
+    return distributed.spawn(_run_here, options_of(arguments))
+
+
+def _run_here(options):
+    """Run in this process; the first of several speaks."""
+    from recbole_vqrec import distributed, quick_start
     from recbole_vqrec.report import run_table
     from recbole_vqrec.trainer.checkpoint import checkpoint_file
 
-    options = options_of(arguments)
     taken = _split(options)
-    if taken["model"] is None and taken["dataset"] is None and not taken["models"] and not taken["config_files"]:
+    if not any(taken.values()) and not options.get("resume"):
         return quick_start.demo(config_dict=options)
+    said = ""
     if taken["models"]:
         results, table = quick_start.compare(taken["models"], taken["dataset"], taken["config_files"], options)
-        click.echo(f"\n{run_table.table(results)}\n\ntable: {table}")
+        said = f"\ntable: {table}"
     else:
         results = [quick_start.run(taken["model"], taken["dataset"], taken["config_files"], options)]
-        click.echo(f"\n{run_table.table(results)}\n")
-    for result in results:
-        click.echo(f"{result['model']}: {checkpoint_file(result['run'])}")
+    if distributed.is_first():
+        pretrained = results[0]["stage"] == "pretrain"
+        click.echo(f"\n{run_table.domain_table(results[0]) if pretrained else run_table.table(results)}\n{said}")
+        for result in results:
+            click.echo(f"{result['model']}: {checkpoint_file(result['run'])}")
+    distributed.stop()
     return results
 
 
@@ -71,6 +81,8 @@ def run(arguments):
     \b
     Example: recbole-vqrec run --model=VQRec --dataset=Scientific --config_files="a.yaml b.yaml" --learning_rate=0.003
     Several: recbole-vqrec run --models=VQRec,SASRec --dataset=Scientific
+    Go on:   recbole-vqrec run --resume=saved/VQRec-Scientific-Nov-24-2026_12-00-00
+    Processes: torchrun --nproc_per_node 4 -m recbole_vqrec run --model=VQRec ..., or RecBole's --nproc=4
     Demo:    recbole-vqrec run
     """
     _run(arguments)

@@ -10,8 +10,13 @@ from recbole.data.interaction import Interaction
 from recbole_vqrec import registry
 from recbole_vqrec.data import sequences
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.distributed import rank_and_size
+from recbole_vqrec.randomness import seed_of
 
 TARGET_LIST = "target_list"  # [B, L] next item at each position, 0 where there is none to train
+BATCH_TARGETS = "batch_targets"  # [A] targets of the whole batch, in row order, those of other processes included
+FIRST_TARGET = "first_target"  # [1] place of this process's first target among them
+NEGATIVES_SEED = "negatives_seed"  # [1] of the batch's random negatives
 
 
 def split(lengths, targets, max_targets, max_tokens, generator=None, like_length=False):
@@ -52,6 +57,24 @@ def split(lengths, targets, max_targets, max_tokens, generator=None, like_length
     return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
 
 
+def share_of(lengths, rank, size):
+    """Return the range of a batch's rows that a process trains, cut so that each gets about as many tokens.
+
+    Args:
+        lengths (np.ndarray): [B] tokens of each row of the batch.
+        rank, size (int): number of the process, and how many there are.
+
+    Returns:
+        tuple of int: first row and the one after the last; the ranges of all processes cover each row once.
+    """
+    if size == 1:
+        return 0, len(lengths)
+    middle = np.cumsum(lengths) - lengths / 2
+    bounds = np.searchsorted(middle, lengths.sum() * np.arange(size + 1) / size)
+    bounds[[0, -1]] = 0, len(lengths)
+    return int(bounds[rank]), int(bounds[rank + 1])
+
+
 class SequenceBatches:
     """The batches of one training set, in a new order each epoch; takes the place of RecBole's TrainDataLoader.
 
@@ -84,7 +107,9 @@ class SequenceBatches:
             self.sequences = sequences.windows(*columns)
         else:
             self.sequences = sequences.single_rows(len(users))
-        self._next = None
+        self.seed = dataset.config["seed"]
+        self.share = 1.0  # of this process in the pairs of the batch that was yielded last
+        self._epoch_plan = None
 
     @property
     def dataset(self):
@@ -96,22 +121,38 @@ class SequenceBatches:
     def __len__(self):
         return len(self._plan())
 
+    def start(self, epoch):
+        """Draw the batches of an epoch, a function of seed and epoch."""
+        self.generator.manual_seed(seed_of(self.seed, epoch))
+        self._epoch_plan = None
+
     def __iter__(self):
-        plan, self._next = self._plan(), None
+        return self.from_batch(0)
+
+    def from_batch(self, position):
+        """Yield this process's rows of the epoch's batches from one on.
+
+        Args:
+            position (int): batches to leave out.
+        """
         collate = {registry.ALL_POSITIONS: self._all_positions, registry.WINDOWS: self._windows}
-        for batch in plan:
-            yield collate.get(self.batches, self._rows)(batch)
+        plan, self._epoch_plan = self._plan(), None
+        for batch in plan[position:]:
+            begin, end = share_of(self.lengths[self.sequences.row[batch]], *rank_and_size())
+            own = batch[begin:end]
+            self.share = float(self.sequences.targets[own].sum() / self.sequences.targets[batch].sum())
+            yield collate.get(self.batches, self._rows)(own if len(own) else batch[:1])  # not trained at share 0
 
     def _plan(self):
         """Return the batches of the coming epoch, drawn once."""
-        if self._next is None:
+        if self._epoch_plan is None:
             lengths = self.lengths[self.sequences.row]
             generator = self.generator if self.shuffle else None
             one_block = self.batches != registry.ALL_POSITIONS  # models trained there read a batch in length blocks
-            self._next = split(
+            self._epoch_plan = split(
                 lengths, self.sequences.targets, self.max_targets, self.max_tokens, generator, like_length=one_block
             )
-        return self._next
+        return self._epoch_plan
 
     def _rows(self, batch):
         """Return prefix rows through RecBole's own collation."""

@@ -17,6 +17,7 @@ from recbole.utils import FeatureSource
 from recbole_vqrec import registry
 from recbole_vqrec.config import fill_defaults
 from recbole_vqrec.data.item_code_table import load_item_codes
+from recbole_vqrec.data.mixed_domains import mixed
 from recbole_vqrec.data.text_vector_table import load_text_vectors
 from recbole_vqrec.errors import VQRecError
 
@@ -269,4 +270,5 @@ def create_dataset(config):
     special = getattr(recbole.data.dataset, f"{name}Dataset", None)
     if special is not None and name not in registry.OWN_MODELS:
         return special(config)
-    return registry.load(registry.known(name).dataset)(config)
+    own = registry.load(registry.known(name).dataset)
+    return mixed(own)(config) if config["stage"] == "pretrain" else own(config)

@@ -5,10 +5,13 @@ Axis legend: N items with padding, D codebooks, M codes per codebook.
 
 from pathlib import Path
 
+import numpy as np
+
 from recbole_vqrec import artifacts
 from recbole_vqrec.config import read_props
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.quantization.item_codes import ItemCodes
+from recbole_vqrec.preprocess.record import read_record
+from recbole_vqrec.quantization.item_codes import KIND, ItemCodes
 
 
 def codes_name(options):
@@ -47,6 +50,9 @@ def encode_command(dataset, options):
 def load_item_codes(config, tokens):
     """Return a data set's item codes.
 
+    A merged data set that has no code file of its own takes the codes of its domains, whose files lie beside it: of a
+    joint quantizer with `reuse_quantizer`, else of each domain's own.
+
     Args:
         config (Config): with data_path (the data set's folder), dataset and the options of props/item_codes.yaml.
         tokens (sequence of str): internal item id -> external id, tokens[0] is the padding item.
@@ -55,13 +61,24 @@ def load_item_codes(config, tokens):
         tuple: `ItemCodes`, and np.ndarray [N, D] int64 of flat code ids with the padding item first.
 
     Raises:
-        VQRecError: missing, damaged, out of date, other items, or another D or M than configured.
+        VQRecError: missing, damaged, out of date, other items, or another D or M than configured; domains whose codes
+            come from different kinds of quantizers.
     """
     folder, dataset = Path(config["data_path"]), config["dataset"]
     path = codes_path(folder, dataset, config)
+    record = read_record(folder, dataset) or {}
+    if path.is_file() or record.get("source") != "merge" or config["item_codes"]:
+        codes, remedy = _one_file(path, dataset, config)
+    else:
+        codes, remedy = _of_domains(folder.parent, record["options"]["datasets"], dataset, config)
+    return codes, codes.flat_table(tokens, path, remedy)
+
+
+def _one_file(path, dataset, config):
+    """Return the codes of one file, checked against the configuration, and the remedy for what it may lack."""
     command = encode_command(dataset, config)
     remedy = f"run '{command}', or set item_codes to the code file"
-    others = sorted(file.name for file in folder.glob("*.codes.safetensors")) if not path.is_file() else []
+    others = sorted(file.name for file in path.parent.glob("*.codes.safetensors")) if not path.is_file() else []
     if others:
         remedy += f" (there are {', '.join(others)})"
     codes = ItemCodes.load(path, remedy)
@@ -73,4 +90,22 @@ def load_item_codes(config, tokens):
             f"set codebooks: {found[0]} and codes_per_codebook: {found[1]}, or encode again"
         )
     artifacts.refuse_stale(path, codes.manifest, f"run '{command}'")
-    return codes, codes.flat_table(tokens, path, remedy)
+    return codes, remedy
+
+
+def _of_domains(data_path, domains, dataset, config):
+    """Return the codes of all domains under the merged data set's item ids."""
+    remedy = f"run 'recbole-vqrec encode --datasets {','.join(domains)} --name {dataset}'"
+    item_ids, codes, layouts = [], [], {}
+    for domain in domains:
+        path = codes_path(data_path / domain, domain, config)
+        if not path.is_file():
+            raise VQRecError(f"{path}: {KIND} not found, and {dataset} has none of its own; {remedy}")
+        own, _ = _one_file(path, domain, config)
+        item_ids += [f"{domain}-{item_id}" for item_id in own.item_ids]
+        codes.append(own.codes)
+        options = own.manifest.get("options", {})
+        layouts[domain] = tuple(options.get(name) for name in ("quantizer", "whiten"))
+    if len(set(layouts.values())) > 1:
+        raise VQRecError(f"{dataset}: its domains' codes come from different quantizers ({layouts}); {remedy}")
+    return ItemCodes(item_ids, np.concatenate(codes), config["codes_per_codebook"], {"dataset": dataset}), remedy

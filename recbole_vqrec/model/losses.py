@@ -1,45 +1,77 @@
 """Losses as functions of tensors.
 
-Axis legend: T targets, N items, H hidden size.
+Axis legend: T targets, U items that are scored, E further negatives of a target, H hidden size.
 """
 
 import torch
 
 
 def full_softmax_loss(queries, items, targets, chunk=1 << 22):
-    """Return the mean cross-entropy of each target among all items, without holding all T x N scores.
+    """Return the mean cross-entropy of each target among all items, without holding all T x U scores.
 
     loss = -1/T sum_t log softmax(queries_t . items)[targets_t]  (paper, section 2.4, with queries = s / (|s| tau)).
 
+    Args:
+        queries (torch.Tensor): [T, H], any scale or temperature applied.
+        items (torch.Tensor): [U, H].
+        targets (torch.LongTensor): [T] in 0 .. U - 1.
+        chunk (int): scores held at once.
+
+    Returns:
+        torch.Tensor: scalar.
+    """
+    return contrastive_loss(queries, items, targets, chunk=chunk)
+
+
+def contrastive_loss(queries, items, targets, log_weights=None, negatives=None, chunk=1 << 22):
+    """Return the mean loss of each target against weighted items and negatives of its own (paper, Eq. 8).
+
+    With q_t . v_u as score and p the target of t,
+    loss = -1/T sum_t log( exp(q_t.v_p) / ( exp(q_t.v_p) + sum_{u != p} w_u exp(q_t.v_u) + sum_e exp(n_te) ) ).
+    A weight is how often an item stands in the batch, so that items are scored once; the target's own weight does not
+    count, which leaves its duplicates out.
+
     Gradients are formed in the forward pass, block by block of targets, so each score is computed once and memory is
-    `chunk` scores whatever T and N.
+    `chunk` scores whatever T and U. All sums are log-sum-exp in float32, under autocast too.
 
     Args:
         queries (torch.Tensor): [T, H], any scale or temperature applied.
-        items (torch.Tensor): [N, H].
-        targets (torch.LongTensor): [T] in 0 .. N - 1.
+        items (torch.Tensor): [U, H].
+        targets (torch.LongTensor): [T] in 0 .. U - 1.
+        log_weights (torch.Tensor, optional): [U] log w_u; 0 by default.
+        negatives (torch.Tensor, optional): [T, E] scores of negatives, of semi-synthetic ones for example.
         chunk (int): scores held at once.
 
     Returns:
         torch.Tensor: scalar.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        return _FullSoftmaxLoss.apply(queries.float(), items.float(), targets, chunk)
+        negatives = None if negatives is None else negatives.float()
+        return _ContrastiveLoss.apply(queries.float(), items.float(), targets, log_weights, negatives, chunk)
 
 
-class _FullSoftmaxLoss(torch.autograd.Function):
+class _ContrastiveLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, queries, items, targets, chunk):
+    def forward(ctx, queries, items, targets, log_weights, negatives, chunk):
         count, rows = len(queries), max(1, chunk // max(len(items), 1))
-        needs_query, needs_item = ctx.needs_input_grad[:2]
+        needs_query, needs_item, _, _, needs_negative, _ = ctx.needs_input_grad
         query_grad = torch.empty_like(queries) if needs_query else None
         item_grad = torch.zeros_like(items) if needs_item else None
+        negative_grad = torch.empty_like(negatives) if needs_negative else None
         loss = queries.new_zeros(())
         for start in range(0, count, rows):
             block, target = queries[start : start + rows], targets[start : start + rows, None]
             scores = block @ items.T
+            positive = scores.gather(1, target)
+            if log_weights is not None:
+                scores.add_(log_weights).scatter_(1, target, positive)
             log_normalizer = torch.logsumexp(scores, dim=1, keepdim=True)
-            loss += (log_normalizer - scores.gather(1, target)).sum()
+            if negatives is not None:
+                own = negatives[start : start + rows]
+                log_normalizer = torch.logaddexp(log_normalizer, torch.logsumexp(own, dim=1, keepdim=True))
+                if needs_negative:
+                    torch.exp(own - log_normalizer, out=negative_grad[start : start + rows])
+            loss += (log_normalizer - positive).sum()
             if needs_query or needs_item:
                 gradient = scores.sub_(log_normalizer).exp_()  # softmax - one-hot, in place
                 gradient.scatter_add_(1, target, torch.full_like(target, -1, dtype=gradient.dtype))
@@ -47,13 +79,15 @@ class _FullSoftmaxLoss(torch.autograd.Function):
                     torch.mm(gradient, items, out=query_grad[start : start + rows])
                 if needs_item:
                     item_grad.addmm_(gradient.T, block)
-        ctx.save_for_backward(query_grad, item_grad)
+        ctx.save_for_backward(query_grad, item_grad, negative_grad)
         ctx.count = max(count, 1)
         return loss / ctx.count
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
-        query_grad, item_grad = ctx.saved_tensors
         scale = upstream / ctx.count
-        return tuple(None if grad is None else grad * scale for grad in (query_grad, item_grad)) + (None, None)
+        query_grad, item_grad, negative_grad = (
+            None if grad is None else grad * scale for grad in ctx.saved_tensors
+        )
+        return query_grad, item_grad, None, None, negative_grad, None

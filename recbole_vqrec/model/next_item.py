@@ -115,8 +115,15 @@ class NextItemModel(SequentialRecommender):
             return scores
         return self.tied_items.shift_one(scores, interaction[self.ITEM_ID], interaction[self.ITEM_SEQ])
 
-    def full_sort_predict(self, interaction):
-        """Return the scores of all items: [B, N]; column 0 is the padding item."""
+    def full_sort_predict(self, interaction, items=None):
+        """Return the scores of all items: [B, N]; column 0 is the padding item.
+
+        Args:
+            interaction (Interaction): item_id_list [B, L], item_length [B].
+            items (torch.LongTensor, optional): [U] the only items to score, equal ones equally; the result is [B, U].
+        """
         states = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+        if items is not None:
+            return self.queries(states) @ self.keys(self.item_table()[items]).T
         scores = self.queries(states) @ self.keys(self.item_table()).T
         return scores if self.tied_items is None else self.tied_items.shift_all(scores, interaction[self.ITEM_SEQ])

@@ -4,6 +4,7 @@ from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.code_permutation import create_permutation
 from recbole_vqrec.model.item_representation import create_item_representation
 from recbole_vqrec.model.next_item import NextItemModel
+from recbole_vqrec.model.pretraining import ContrastivePretraining
 from recbole_vqrec.model.sequence_encoder import SequenceEncoder
 from recbole_vqrec.model.tied_items import TiedItems
 
@@ -26,3 +27,8 @@ class VQRec(NextItemModel):
         self.items = create_item_representation(config, dataset, create_permutation(config, dataset))
         self.encoder = SequenceEncoder(config)
         self.tied_items = TiedItems(dataset.item_codes, getattr(dataset, "item_popularity", None), config["tied_items"])
+        self._pretraining = ContrastivePretraining(config, dataset) if config["stage"] == "pretrain" else None
+
+    def pretraining_loss(self, interaction):
+        """Return the contrastive loss of pre-training (paper, Eq. 8); see `ContrastivePretraining.loss`."""
+        return self._pretraining.loss(self, interaction)

@@ -28,6 +28,22 @@ def table(results, style="simple"):
     return tabulate(rows, headers, tablefmt=style, colalign=align, disable_numparse=True)
 
 
+def domain_table(result, style="simple"):
+    """Return the validation metrics of a pre-training run: one line a domain, and one over all users.
+
+    Args:
+        result (dict): as `quick_start.pretrain` gives it.
+        style (str): of tabulate.
+    """
+    found = result["best_valid_result"] or {}
+    metrics = _in_table_order([name for name in found if " " not in name])
+    domains = list(dict.fromkeys(name.rpartition(" ")[0] for name in found if " " in name))
+    rows = [[domain, *(f"{found[f'{domain} {metric}']:.4f}" for metric in metrics)] for domain in domains]
+    rows.append(["all users", *(f"{found[metric]:.4f}" for metric in metrics)])
+    headers = ["validation", *(metric.replace("recall", "R").replace("ndcg", "N") for metric in metrics)]
+    return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+
+
 def _in_table_order(metrics):
     """Return metric names as the paper orders them: R@10, N@10, R@50, N@50."""
     return sorted(metrics, key=lambda name: int(name.split("@")[1]) if "@" in name else 0)

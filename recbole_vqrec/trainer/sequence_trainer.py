@@ -1,35 +1,48 @@
-"""RecBole's Trainer with fast batches and plain checkpoints; its training and evaluation loops are RecBole's own."""
+"""RecBole's Trainer with fast batches, several processes, plain checkpoints and exact resumption; its loops are its own."""
 
+import contextlib
 import os
 from pathlib import Path
 
 import numpy as np
+import torch
 from recbole.trainer import Trainer
 from recbole.utils import get_local_time, get_trainer, set_color
 
-from recbole_vqrec import registry
+from recbole_vqrec import distributed, registry
 from recbole_vqrec.data.batches import training_batches
+from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.model.all_positions import all_positions_loss
 from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.resume import ResumePoints, resume_point
+from recbole_vqrec.trainer.steps import Interruption, Steps
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
 
 class SequenceTrainer(Trainer):
     """Trains any sequential model, ours or RecBole's, on the fastest batches that leave its loss as it is.
 
-    `saved_model_file` is the checkpoint in a folder of its own, saved/<run>/. `rank_collector`, where set, receives the
-    scores of every full-ranking evaluation (see `RankCollector`).
+    `saved_model_file` is the checkpoint of the best epoch in a folder of its own, saved/<run>/. `rank_collector`, where
+    set, receives the scores of every full-ranking evaluation (see `RankCollector`).
 
     Args:
         config (Config): RecBole configuration with the options of props/overall.yaml.
         model (SequentialRecommender): the model.
+
+    Raises:
+        VQRecError: an unknown precision.
     """
 
     def __init__(self, config, model):
         super().__init__(config, model)
-        self.saved_model_file = str(new_run_folder(config) / checkpoint.FILE_NAME)
-        self.rank_collector = None
+        if config["precision"] not in (None, *PRECISIONS):
+            raise VQRecError(f"precision: '{config['precision']}' is none of {', '.join(PRECISIONS)}")
+        self.saved_model_file = str(_own_folder(config) / checkpoint.FILE_NAME)
+        self.item_ids, self.rank_collector = None, None
         self._batches = None
-        self._item_ids = None
+        self._epoch, self._step, self._losses = 0, 0, None  # where training stands; sums of the epoch's losses so far
+        self._resume_points, self._interruption = None, None
 
     @property
     def run_folder(self):
@@ -47,59 +60,145 @@ class SequenceTrainer(Trainer):
             self._batches = (train_data, training_batches(self.config, train_data, kind))
         return self._batches[1]
 
+    def _loss_function(self, batches):
+        """Return the function that turns a batch into its loss or losses."""
+        if getattr(batches, "batches", None) == registry.ALL_POSITIONS and self.config["model"] not in registry.OWN_MODELS:
+            return all_positions_loss(self.model)
+        return self.model.calculate_loss
+
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         batches = self._fast_batches(train_data)
-        if loss_func is None and getattr(batches, "batches", None) == registry.ALL_POSITIONS:
-            if self.config["model"] not in registry.OWN_MODELS:
-                loss_func = all_positions_loss(self.model)
-        return super()._train_epoch(batches, epoch_idx, loss_func=loss_func, show_progress=show_progress)
+        if epoch_idx != self._epoch:
+            self._epoch, self._step, self._losses = epoch_idx, 0, None
+            if self._resume_points is not None and self._resume_points.due_before(epoch_idx) and distributed.is_first():
+                self._resume_points.write(self, self._progress(epoch_idx))
+        steps = Steps(self, batches, epoch_idx, self._step)
+        loss = self._recorded(loss_func or self._loss_function(batches), batches)
+        super()._train_epoch(steps, epoch_idx, loss_func=loss, show_progress=show_progress)
+        total = tuple(distributed.summed(self._losses or [0.0], self.device))
+        return total if len(total) > 1 else total[0]
 
-    def fit(self, train_data, *args, **kwargs):
+    def _recorded(self, loss_function, batches):
+        """Return the loss function with precision applied, this process's share taken, and its values summed up."""
+        dtype = PRECISIONS[self.config["precision"] or "float32"]
+
+        def recorded(interaction):
+            self._interaction = interaction
+            share = getattr(batches, "share", 1.0)
+            with torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext():
+                losses = loss_function(interaction) if share else torch.zeros((), device=self.device)
+            losses = losses if isinstance(losses, tuple) else (losses,)
+            if distributed.rank_and_size()[1] > 1:
+                losses = tuple(share * loss for loss in losses)
+                losses = (distributed.tied_to_all(losses[0], self.model), *losses[1:])
+            values = [loss.item() for loss in losses]
+            before = self._losses or [0.0] * len(values)
+            self._losses = [total + value for total, value in zip(before, values)]
+            return losses if len(losses) > 1 else losses[0]
+
+        return recorded
+
+    def after_step(self, step):
+        """Take note of a complete step; write a resume point when it is time or when training is to stop.
+
+        Args:
+            step (int): steps of the epoch that are complete.
+
+        Raises:
+            KeyboardInterrupt: training was asked to stop; the message says how to go on.
+        """
+        self._step = step
+        stop = distributed.any_of(self._interruption.asked, self.device)
+        if self._resume_points is not None and (stop or self._resume_points.due) and distributed.is_first():
+            self._resume_points.write(self, self._progress(self._epoch))
+        if stop:
+            how = f"; go on with --resume={self.run_folder}" if self._resume_points is not None else ""
+            raise KeyboardInterrupt(f"stopped after step {step} of epoch {self._epoch}{how}")
+
+    def _check_nan(self, loss):
+        if torch.isnan(loss):
+            users = ""
+            if self.config["USER_ID_FIELD"] in self._interaction:
+                numbers = self._interaction[self.config["USER_ID_FIELD"]].tolist()
+                users = f", users {examples([str(number) for number in numbers])} (internal ids)"
+            raise VQRecError(
+                f"the loss is not a number at step {self._step} of epoch {self._epoch}{users}; lower learning_rate, set "
+                "clip_grad_norm: {max_norm: 1.0}, or set precision: float32"
+            )
+
+    def fit(self, train_data, *args, saved=True, **kwargs):
         """Train as RecBole's `Trainer.fit` does; see there for the arguments and the result."""
-        self._item_ids = item_ids_of(train_data._dataset)
-        return super().fit(train_data, *args, **kwargs)
+        resumed, self.item_ids = self.item_ids, item_ids_of(train_data._dataset)
+        if resumed not in (None, self.item_ids):
+            raise VQRecError(f"{self.run_folder}: the run to resume was trained on other items; use its data set")
+        if saved and (self.config["checkpoint_minutes"] or self.config["checkpoint_epochs"]):
+            self._resume_points = ResumePoints(self.run_folder, self.config)
+        with Interruption() as self._interruption, distributed.summed_gradients(self.model.parameters()):
+            result = super().fit(train_data, *args, saved=saved, **kwargs)
+        if self._resume_points is not None and distributed.is_first():
+            self._resume_points.clear()
+        return result
 
-    def _save_checkpoint(self, epoch, verbose=True, **kwargs):
-        if not self.config["single_spec"] and self.config["local_rank"] != 0:
-            return
-        path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
-        progress = {
+    def _valid_epoch(self, valid_data, show_progress=False):
+        return distributed.from_first(super()._valid_epoch(valid_data, show_progress))
+
+    def _progress(self, epoch):
+        """Return where training stands and what its loop remembers, as plain values."""
+        return {
             "epoch": epoch,
+            "step": self._step,
+            "losses": self._losses,
             "cur_step": self.cur_step,
             "best_valid_score": float(self.best_valid_score) if np.isfinite(self.best_valid_score) else None,
+            "best_valid_result": dict(self.best_valid_result) if self.best_valid_result else None,
+            "train_losses": list(self.train_loss_dict.items()),
         }
-        checkpoint.save(path, self.config, self.model, self.optimizer, self._item_ids, progress)
+
+    def _save_checkpoint(self, epoch, verbose=True, **kwargs):
+        if not distributed.is_first() or (not self.config["single_spec"] and self.config["local_rank"] != 0):
+            return
+        path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
+        checkpoint.save(path, self.config, self.model, self.optimizer, self.item_ids, self._progress(epoch))
         if verbose:
             self.logger.info(set_color("Saving current", "blue") + f": {path}")
 
     def resume_checkpoint(self, resume_file):
-        """Continue from a run folder or checkpoint of the same model and items; call before `fit`.
+        """Continue a run exactly where it stood; call before `fit`.
 
         Args:
-            resume_file (str or Path): run folder or checkpoint.
+            resume_file (str or Path): run folder, whose newest resume point is taken, or a checkpoint file: the epoch
+                after the one it holds comes next.
 
         Raises:
-            VQRecError: as `checkpoint.restore_model`.
+            VQRecError: as `checkpoint.restore_model`; the run has ended.
         """
-        path = checkpoint.checkpoint_file(resume_file)
+        path = resume_point(resume_file)
         tensors, item_ids, manifest = checkpoint.load(path)
         checkpoint.restore_model(path, self.model, self.config["model"], item_ids)
         checkpoint.restore_optimizer(self.optimizer, tensors, manifest)
-        self.saved_model_file = str(path)
-        self.start_epoch = manifest["progress"]["epoch"] + 1
-        self.cur_step = manifest["progress"]["cur_step"]
-        if manifest["progress"]["best_valid_score"] is not None:
-            self.best_valid_score = manifest["progress"]["best_valid_score"]
-        self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
+        progress = manifest["progress"]
+        self.saved_model_file, self.item_ids = str(path.parent / checkpoint.FILE_NAME), item_ids
+        self._epoch, self._step, self._losses = progress["epoch"], progress["step"], progress["losses"]
+        if path.name == checkpoint.FILE_NAME:  # the best epoch is complete
+            self._epoch, self._step, self._losses = progress["epoch"] + 1, 0, None
+        self.start_epoch = self._epoch
+        self.cur_step, self.best_valid_result = progress["cur_step"], progress["best_valid_result"]
+        self.train_loss_dict = dict(progress["train_losses"])
+        if progress["best_valid_score"] is not None:
+            self.best_valid_score = progress["best_valid_score"]
+        self.logger.info(f"Resume training from epoch {self.start_epoch}, step {self._step} ({path})")
+
+    def _load_best(self, model_file, dataset):
+        path = distributed.from_first(str(model_file or self.saved_model_file))  # waits until it is written
+        checkpoint.restore_model(path, self.model, self.config["model"], item_ids_of(dataset))
+        self.logger.info(f"Loading model structure and parameters from {path}")
 
     def evaluate(self, eval_data, load_best_model=True, model_file=None, show_progress=False):
         """Evaluate as RecBole's `Trainer.evaluate` does, the best epoch read from a plain checkpoint."""
         if not eval_data:
             return None
         if load_best_model:
-            path = model_file or self.saved_model_file
-            checkpoint.restore_model(path, self.model, self.config["model"], item_ids_of(eval_data._dataset))
-            self.logger.info(f"Loading model structure and parameters from {path}")
+            self._load_best(model_file, eval_data._dataset)
         return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
 
     def _full_sort_batch_eval(self, batched_data):
@@ -112,6 +211,13 @@ class SequenceTrainer(Trainer):
 def item_ids_of(dataset):
     """Return the external ids of a RecBole data set's items, the padding item left out."""
     return [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
+
+
+def _own_folder(config):
+    """Return the folder of a new run, or of the one to resume; the same in every process."""
+    if config["resume"]:
+        return checkpoint.checkpoint_file(config["resume"]).parent
+    return Path(distributed.from_first(str(new_run_folder(config)) if distributed.is_first() else None))
 
 
 def new_run_folder(config):
@@ -134,6 +240,10 @@ def create_trainer(config, model):
         config (Config): RecBole configuration.
         model (SequentialRecommender): the model.
     """
+    if config["stage"] == "pretrain":
+        from recbole_vqrec.trainer.pretrain_trainer import PretrainTrainer
+
+        return PretrainTrainer(config, model)
     if config["stage"] == "finetune":
         from recbole_vqrec.trainer.finetune_trainer import FinetuneTrainer
 

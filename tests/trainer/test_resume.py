@@ -1,0 +1,122 @@
+"""Resumption bit for bit: after SIGKILL at many moments, after Ctrl-C, with rotation of the resume points."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small import ROOT, SMALL, random_domains
+
+from recbole_vqrec import quick_start
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.resume import newest_first, resume_point
+from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
+
+OPTIONS = {
+    **SMALL, "epochs": 3, "train_batch_size": 40, "hidden_dropout_prob": 0.3, "attn_dropout_prob": 0.3, "seed": 5,
+    "learning_rate": 0.01, "checkpoint_minutes": 1e-9, "state": "ERROR",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage, count", [("pretrain", 20), ("train", 5)])
+def test_killed_at_many_moments(tmp_path, stage, count):
+    random_domains(tmp_path / "dataset")
+    command = [sys.executable, str(Path(__file__).with_name("killed_training.py")), stage, str(count), json.dumps(OPTIONS)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found["kills"]) >= count and found["moments"] > 40
+    assert found["wrong"] == [] and found["expected"][-1] == []
+
+
+def run(**options):
+    return quick_start.run("VQRec", "mix", None, {**OPTIONS, "stage": "pretrain", **options})
+
+
+def interrupted_after(steps, monkeypatch, number=signal.SIGINT, **options):
+    """Start a run that gets a signal after some steps; return its message."""
+    original, taken = SequenceTrainer.after_step, []
+
+    def after_step(self, step):
+        taken.append(step)
+        if len(taken) == steps:
+            os.kill(os.getpid(), number)
+        original(self, step)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as caught:
+        patched.setattr(SequenceTrainer, "after_step", after_step)
+        run(**options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_after_the_step_and_says_how_to_go_on(tmp_path, monkeypatch, number):
+    random_domains(tmp_path / "dataset")
+    handler = signal.getsignal(number)
+    message = interrupted_after(6, monkeypatch, number, checkpoint_minutes=60)
+    assert signal.getsignal(number) is handler
+    assert message.startswith("stopped after step 1 of epoch 1; go on with --resume=saved/VQRec-mix-")
+    folder = message.partition("--resume=")[2]
+    resumed = quick_start.run(None, None, None, {"resume": folder})
+    straight = run()
+    assert resumed["run"] == folder and newest_first(folder) == []
+    assert resumed["best_valid_result"] == straight["best_valid_result"] and resumed["epochs"] == straight["epochs"]
+    tensors, _, _ = checkpoint.load(folder)
+    for name, expected in checkpoint.load(straight["run"])[0].items():
+        assert torch.equal(tensors[name], expected), name
+
+
+def test_without_resume_points_it_just_stops(tmp_path, monkeypatch):
+    random_domains(tmp_path / "dataset")
+    message = interrupted_after(2, monkeypatch, checkpoint_minutes=None, checkpoint_epochs=None)
+    assert message == "stopped after step 2 of epoch 0"
+
+
+def test_resume_points_are_rotated_and_a_damaged_one_is_passed_over(tmp_path, monkeypatch):
+    random_domains(tmp_path / "dataset")
+    folder = interrupted_after(7, monkeypatch, keep_last=3).partition("--resume=")[2]
+    points = newest_first(folder)
+    assert len(points) == 3 and resume_point(folder) == points[0]
+    points[0].write_bytes(points[0].read_bytes()[:500])
+    assert resume_point(folder) == points[1]
+    for point in points:
+        point.write_bytes(b"")
+    with pytest.raises(VQRecError, match="not a readable checkpoint"):
+        resume_point(folder)
+
+
+def test_a_run_that_has_ended(tmp_path):
+    random_domains(tmp_path / "dataset")
+    ended = run(epochs=1)
+    with pytest.raises(VQRecError, match="this run has ended, there is nothing to resume"):
+        quick_start.run(None, None, None, {"resume": ended["run"]})
+
+
+def test_a_run_of_another_model_data_set_or_stage(tmp_path, monkeypatch):
+    random_domains(tmp_path / "dataset")
+    folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
+    for model, dataset, options in (("SASRec", None, {}), (None, "tiny", {}), (None, None, {"stage": "train"})):
+        with pytest.raises(VQRecError, match="a run of .* asked for is"):
+            quick_start.run(model, dataset, None, {"resume": folder, **options})
+
+
+def test_other_items_than_the_run_had(tmp_path, monkeypatch):
+    folder = random_domains(tmp_path / "dataset")
+    run_folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
+    text = (folder / "mix.inter").read_text().replace("a-i3\t", "a-i4\t")
+    (folder / "mix.inter").write_text(text)
+    with pytest.raises(VQRecError, match="does not fit the configured VQRec|trained on other items"):
+        quick_start.run(None, None, None, {"resume": run_folder})
+
+
+@pytest.mark.parametrize("options, message", [({"keep_last": 0}, "keep_last"), ({"checkpoint_minutes": -1}, "checkpoint_minutes")])
+def test_options_below_what_makes_sense(tmp_path, options, message):
+    random_domains(tmp_path / "dataset")
+    with pytest.raises(VQRecError, match=message):
+        run(**options)
