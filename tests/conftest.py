@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from small import write_codes, write_inter
 
 from recbole_vqrec import compat
 
 compat.apply()
+settings.register_profile("no time limit", deadline=None)  # a busy machine is no failure
+settings.load_profile("no time limit")
 
 
 @pytest.fixture(autouse=True)
