@@ -9,6 +9,7 @@ from recbole_vqrec.errors import VQRecError, nearest
 OWN_TRAINER = "recbole_vqrec.trainer.sequence_trainer:SequenceTrainer"
 SEQUENCE_DATASET = "recbole_vqrec.data.dataset:SequenceDataset"
 CODES_DATASET = "recbole_vqrec.data.dataset:ItemCodesDataset"
+TEXT_DATASET = "recbole_vqrec.data.dataset:ItemTextDataset"
 
 ALL_POSITIONS, WINDOWS, TRIMMED_ROWS, STOCK_ROWS = "all_positions", "windows", "trimmed_rows", "stock_rows"
 
@@ -36,6 +37,9 @@ class ModelEntry:
 
 OWN_MODELS = {
     "VQRec": ModelEntry("recbole_vqrec.model.vqrec:VQRec", ALL_POSITIONS, CODES_DATASET),
+    "SASRecText": ModelEntry("recbole_vqrec.model.sasrectext:SASRecText", ALL_POSITIONS, TEXT_DATASET),
+    "ZESRec": ModelEntry("recbole_vqrec.model.zesrec:ZESRec", ALL_POSITIONS, TEXT_DATASET),
+    "UniSRec": ModelEntry("recbole_vqrec.model.unisrec:UniSRec", ALL_POSITIONS, TEXT_DATASET),
 }
 
 # RecBole models whose result is known not to depend on padding (tests/test_parity.py); all others get stock rows.

@@ -1,0 +1,77 @@
+"""What the models over text vectors share: where their vectors come from, and pre-training on mixed domains.
+
+Axis legend: B sequences, L positions, T trained pairs, N items with padding, H hidden size.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from recbole_vqrec.data.batches import TARGET_LIST
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.contrast import in_batch_contrast
+from recbole_vqrec.model.next_item import NextItemModel
+from recbole_vqrec.model.packed_sequences import PackedSequences
+from recbole_vqrec.model.sequence_encoder import SequenceEncoder
+from recbole_vqrec.model.text_representation import TextItemRepresentation
+
+
+class TextModel(NextItemModel):
+    """Text vector -> adaptor -> causal Transformer -> score with every item.
+
+    Args:
+        config (Config): options of props/model/<model>.yaml.
+        dataset (ItemTextDataset): gives `item_text_vectors` [N, d_w].
+
+    Raises:
+        VQRecError: as `NextItemModel`; the data set has no text vectors.
+    """
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        vectors = text_vectors_of(dataset, config["model"])
+        self.items = TextItemRepresentation(vectors, self.adaptor(config, vectors.shape[1]))
+        self.encoder = SequenceEncoder(config)
+
+    def adaptor(self, config, text_size):
+        """Return the module [R, d_w] -> [R, H] that makes item vectors of text vectors."""
+        raise NotImplementedError
+
+    def pretraining_loss(self, interaction):
+        """Return the contrast of each hidden state with its next item against the batch's other next items.
+
+        Args:
+            interaction (Interaction): item_id_list [B, L], item_length [B], target_list [B, L] or item_id [B].
+
+        Returns:
+            torch.Tensor: scalar, the mean over the T trained pairs.
+        """
+        return self.sequence_item_contrast(interaction)[0]
+
+    def sequence_item_contrast(self, interaction):
+        """Return the loss of `pretraining_loss`, the last hidden states [B, H], and the items [B] that follow them."""
+        packed = PackedSequences(interaction[self.ITEM_SEQ_LEN])
+        history, trained = packed.pack(interaction[self.ITEM_SEQ]), packed.last
+        if TARGET_LIST in interaction:
+            following = packed.pack(interaction[TARGET_LIST])
+            trained, of_last = following.nonzero().squeeze(1), following[packed.last]
+            targets = following[trained]
+        else:
+            targets = of_last = interaction[self.POS_ITEM_ID]
+        items, index = torch.unique(torch.cat([history, targets]), return_inverse=True)
+        vectors = self.items.of_items(items)
+        states = self.encoder(F.embedding(index[: len(history)], vectors), packed)
+        keys = self.keys(F.embedding(index[len(history) :], vectors))
+        loss = in_batch_contrast(self.queries(states[trained]), keys, targets)
+        return loss, states[packed.last], of_last
+
+
+def text_vectors_of(dataset, model):
+    """Return a data set's text vectors [N, d_w].
+
+    Raises:
+        VQRecError: it has none.
+    """
+    vectors = getattr(dataset, "item_text_vectors", None)
+    if vectors is None:
+        raise VQRecError(f"{model} needs a data set with text vectors; build it with recbole_vqrec, or call register()")
+    return vectors

@@ -1,0 +1,99 @@
+"""UniSRec: universal sequence representations from item texts (Hou et al., KDD 2022, arXiv 2206.05941).
+
+Axis legend: B sequences, L positions, T trained pairs, N items with padding, H hidden size.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from recbole_vqrec.data.text_vector_table import load_text_vectors
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.contrast import drop_items, in_batch_contrast
+from recbole_vqrec.model.packed_sequences import PackedSequences
+from recbole_vqrec.model.text_model import TextModel
+from recbole_vqrec.model.text_representation import MixtureOfExpertsAdaptor
+
+
+class UniSRec(TextModel):
+    """Text vector -> mixture of whitened experts -> causal Transformer -> cosine / tau with every item.
+
+    Args:
+        config (Config): options of props/model/UniSRec.yaml.
+        dataset (ItemTextDataset): gives `item_text_vectors` [N, d_w].
+
+    Raises:
+        VQRecError: as `TextModel`; an option out of its range, or no word-drop vectors for pre-training.
+    """
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.item_drop, self.share_of_item_drop = config["item_drop"], config["share_of_item_drop"]
+        self.sequence_contrast = config["sequence_contrast"]
+        for name in ("item_drop", "share_of_item_drop"):
+            if not 0 <= config[name] <= 1:
+                raise VQRecError(f"{name}: {config[name]}, expected a number in [0, 1]")
+        if config["stage"] == "pretrain" and self.sequence_contrast and self.share_of_item_drop < 1:
+            tokens = dataset.field2id_token[dataset.iid_field]
+            self.items.second_view = torch.from_numpy(load_text_vectors(config, tokens, word_drop=True))
+        if config["transductive"]:
+            size, scale = config["hidden_size"], config["initializer_range"]
+            self.items = TextAndIdRepresentation(self.items, len(dataset.item_text_vectors), size, scale)
+
+    def adaptor(self, config, text_size):
+        """Return the mixture of experts."""
+        return MixtureOfExpertsAdaptor(
+            text_size, config["hidden_size"], config["experts"], config["adaptor_dropout"], config["initializer_range"]
+        )
+
+    def pretraining_loss(self, interaction):
+        """Return sequence-item contrast + lambda * sequence-sequence contrast (UniSRec, Eq. 5-7).
+
+        Args:
+            interaction (Interaction): item_id_list [B, L], item_length [B], target_list [B, L] or item_id [B].
+
+        Returns:
+            torch.Tensor: scalar.
+        """
+        loss, states, following = self.sequence_item_contrast(interaction)
+        if not self.sequence_contrast:
+            return loss
+        augmented = self.augmented_states(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+        return loss + self.sequence_contrast * in_batch_contrast(
+            self.queries(states), self.keys(augmented), following
+        )
+
+    def augmented_states(self, item_seq, item_seq_len):
+        """Return the last hidden states [B, H] of the sequences with items, or their texts' words, left out."""
+        by_items = torch.rand(len(item_seq), device=item_seq.device) < self.share_of_item_drop
+        dropped, dropped_len = drop_items(item_seq, item_seq_len, self.item_drop)
+        item_seq = torch.where(by_items[:, None], dropped, item_seq)
+        packed = PackedSequences(torch.where(by_items, dropped_len, item_seq_len))
+        history, views = packed.pack(item_seq), by_items[packed.row]
+        vectors = torch.zeros(len(history), self.encoder.position_embedding.weight.shape[1], device=history.device)
+        for view, rows in ((False, views.nonzero().squeeze(1)), (True, (~views).nonzero().squeeze(1))):
+            if len(rows):
+                items, index = torch.unique(history[rows], return_inverse=True)
+                made = self.items.of_items(items, second_view=True) if view else self.items.of_items(items)
+                vectors = vectors.index_copy(0, rows, F.embedding(index, made))
+        return self.encoder(vectors, packed)[packed.last]
+
+
+class TextAndIdRepresentation(nn.Module):
+    """An item's text representation plus an embedding of its id (UniSRec, transductive)."""
+
+    def __init__(self, text, n_items, hidden_size, initializer_range):
+        super().__init__()
+        self.text = text
+        self.id_embedding = nn.Embedding(n_items, hidden_size, padding_idx=0)
+        nn.init.normal_(self.id_embedding.weight, std=initializer_range)
+        with torch.no_grad():
+            self.id_embedding.weight[0] = 0
+
+    def table(self):
+        """Return the vectors of all items, [N, H]; the padding item's is zero."""
+        return self.text.table() + self.id_embedding.weight
+
+    def of_items(self, items, **view):
+        """Return the vectors of some items, [R, H]."""
+        return self.text.of_items(items, **view) + self.id_embedding(items)

@@ -1,0 +1,64 @@
+"""ZESRec: zero-shot recommendation from text vectors through one linear layer (Ding et al., 2021, arXiv 2105.08318).
+
+Axis legend: N items with padding, H hidden size.
+"""
+
+import torch.nn.functional as F
+from torch import nn
+
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.sasrectext import SASRecText
+
+
+class ZESRec(SASRecText):
+    """SASRecText whose items may lie off their text: item vector = universal embedding + offset, the offset penalized.
+
+    loss = cross-entropy + lambda_v / 2 sum_j |offset_j|^2, the maximum a posteriori of offset_j ~ N(0, 1 / lambda_v).
+    In a new domain the offsets are unknown and zero: they are no part of what is carried over. Without
+    `offset_penalty` there are none, as in the VQ-Rec paper's comparison.
+
+    Args:
+        config (Config): options of props/model/ZESRec.yaml.
+        dataset (ItemTextDataset): gives `item_text_vectors` [N, d_w].
+
+    Raises:
+        VQRecError: as `TextModel`; a penalty below 0.
+    """
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.offset_penalty = config["offset_penalty"]
+        if self.offset_penalty is not None:
+            if self.offset_penalty < 0:
+                raise VQRecError(f"offset_penalty: {self.offset_penalty}, expected 0 or more, or ~ for no offsets")
+            self.items = OffsetItems(self.items, len(dataset.item_text_vectors), config["hidden_size"])
+
+    def calculate_loss(self, interaction):
+        """Return the cross-entropy as `NextItemModel` has it, plus the penalty of the offsets."""
+        loss = super().calculate_loss(interaction)
+        if self.offset_penalty is None:
+            return loss
+        return loss + self.offset_penalty / 2 * self.items.offset.weight.square().sum()
+
+
+class OffsetItems(nn.Module):
+    """Universal embeddings and an offset of each item, zero at first.
+
+    Args:
+        universal (nn.Module): text item representation.
+        n_items, hidden_size (int): N, H.
+    """
+
+    def __init__(self, universal, n_items, hidden_size):
+        super().__init__()
+        self.universal = universal
+        self.offset = nn.Embedding(n_items, hidden_size, padding_idx=0)
+        nn.init.zeros_(self.offset.weight)
+
+    def table(self):
+        """Return the vectors of all items, [N, H]; the padding item's is zero."""
+        return self.universal.table() + self.offset.weight
+
+    def of_items(self, items):
+        """Return the vectors of some items, [R, H]."""
+        return self.universal.of_items(items) + F.embedding(items, self.offset.weight)

@@ -1,0 +1,43 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole_vqrec.model.contrast import drop_items, in_batch_contrast
+
+
+def test_contrast_equals_its_formula():
+    queries, keys = torch.randn(5, 3), torch.randn(5, 3)
+    items = torch.tensor([7, 2, 7, 4, 2])
+    total = 0.0
+    for t in range(5):
+        others = [u for u in range(5) if u == t or items[u] != items[t]]
+        sum_of_all = sum(math.exp(float(queries[t] @ keys[u])) for u in others)
+        total -= math.log(math.exp(float(queries[t] @ keys[t])) / sum_of_all)
+    assert in_batch_contrast(queries, keys, items).item() == pytest.approx(total / 5, abs=1e-5)
+
+
+def test_contrast_of_one_pair_is_zero():
+    assert in_batch_contrast(torch.randn(1, 3), torch.randn(1, 3), torch.tensor([4])).item() == 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=8), st.sampled_from([0.0, 0.4, 1.0]))
+def test_dropped_sequences_are_subsequences_that_keep_something(lengths, probability):
+    item_seq = torch.zeros(len(lengths), 6, dtype=torch.long)
+    for row, length in enumerate(lengths):
+        item_seq[row, :length] = torch.arange(1, length + 1)
+    dropped, dropped_len = drop_items(item_seq, torch.tensor(lengths), probability)
+    for row, length in enumerate(lengths):
+        kept = dropped[row, : dropped_len[row]].tolist()
+        assert kept and kept == sorted(set(kept)) and set(kept) <= set(range(1, length + 1))
+        assert not dropped[row, dropped_len[row] :].any()
+        assert len(kept) == (length if probability == 0 else 1 if probability == 1 else len(kept))
+
+
+def test_items_fall_with_the_probability():
+    item_seq = torch.ones(2000, 10, dtype=torch.long)
+    _, kept = drop_items(item_seq, torch.full((2000,), 10), 0.2)
+    assert 7.8 < kept.float().mean() < 8.2

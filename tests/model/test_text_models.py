@@ -1,0 +1,183 @@
+import math
+
+import pytest
+import torch
+from small import SMALL, small_config, write_vectors
+from recbole.data import data_preparation
+from recbole.data.interaction import Interaction
+
+from recbole_vqrec import quick_start, registry
+from recbole_vqrec.data.dataset import create_dataset
+from recbole_vqrec.data.batches import TARGET_LIST
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.text_representation import MixtureOfExpertsAdaptor
+
+ITEMS = [f"i{number}" for number in range(12)]
+NAMES = ["SASRecText", "ZESRec", "UniSRec"]
+
+
+def build(name, **options):
+    config = small_config(name, **options)
+    dataset = data_preparation(config, create_dataset(config))[0]._dataset
+    return config.model_class(config, dataset)
+
+
+@pytest.fixture
+def vectors(tiny):
+    return write_vectors(tiny, "tiny", ITEMS)
+
+
+def histories():
+    item_seq = torch.tensor([[1, 2, 3, 0, 0], [4, 0, 0, 0, 0], [5, 6, 0, 0, 0]])
+    length, item = torch.tensor([3, 1, 2]), torch.tensor([5, 6, 5])
+    return Interaction({"item_id_list": item_seq, "item_length": length, "item_id": item})
+
+
+def sequences():
+    rows = histories()
+    following = torch.tensor([[2, 3, 5, 0, 0], [6, 0, 0, 0, 0], [6, 5, 0, 0, 0]])
+    return Interaction({**rows.interaction, TARGET_LIST: following})
+
+
+def test_experts_equal_their_formula():
+    adaptor = MixtureOfExpertsAdaptor(6, 4, 3, 0.0, 0.5).eval()
+    for parameter in adaptor.parameters():
+        torch.nn.init.normal_(parameter)
+    vectors = torch.randn(5, 6)
+    made = adaptor(vectors)
+    for row in range(5):
+        scores = [float(vectors[row] @ adaptor.gate[:, e]) for e in range(3)]
+        shares = [math.exp(score) / sum(map(math.exp, scores)) for score in scores]
+        expected = sum(share * ((vectors[row] - adaptor.bias[e]) @ adaptor.weight[e]) for e, share in enumerate(shares))
+        assert torch.allclose(made[row], expected, atol=1e-5)
+
+
+def test_gates_are_noisy_in_training_only():
+    adaptor = MixtureOfExpertsAdaptor(6, 4, 3, 0.0, 0.5)
+    vectors = torch.randn(1000, 6)
+    assert not torch.equal(adaptor.gates(vectors), adaptor.gates(vectors))
+    noisy = adaptor.gates(vectors).log()  # gates start at zero: what is left is noise of deviation softplus(0) + 0.01
+    assert (noisy[:, 0] - noisy[:, 1]).std().item() == pytest.approx((math.log(2) + 0.01) * math.sqrt(2), rel=0.1)
+    adaptor.eval()
+    assert torch.allclose(adaptor.gates(vectors), torch.full((1000, 3), 1 / 3))
+
+
+def test_zesrec_penalizes_offsets(vectors):
+    model = build("ZESRec", offset_penalty=0.3).eval()
+    plain = model.calculate_loss(histories()).item()
+    with torch.no_grad():
+        model.items.offset.weight[1:] = 0.1
+        table = model.items.universal.table() + model.items.offset.weight
+    assert torch.allclose(model.item_table(), table)
+    scores = model.full_sort_predict(histories())[:, 1:]
+    entropy = torch.nn.functional.cross_entropy(scores, histories()["item_id"] - 1)
+    penalty = 0.3 / 2 * 12 * 16 * 0.1**2
+    assert model.calculate_loss(histories()).item() == pytest.approx(entropy.item() + penalty, rel=1e-4)
+    assert plain > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pretraining_contrasts_each_position_with_the_batch(vectors, name):
+    model = build(name, sequence_contrast=0) if name == "UniSRec" else build(name)
+    model.eval()
+    table = model.keys(model.items.table())
+    batch, total = sequences(), 0.0
+    targets = [2, 3, 5, 6, 6, 5]
+    prefixes = [[1], [1, 2], [1, 2, 3], [4], [5], [5, 6]]
+    for prefix, target in zip(prefixes, targets):
+        query = model.queries(model.forward(torch.tensor([prefix]), torch.tensor([len(prefix)])))[0]
+        others = [other for other in targets if other != target]
+        scores = [float(query @ table[item]) for item in [target, *others]]
+        total -= scores[0] - torch.logsumexp(torch.tensor(scores), 0).item()
+    assert model.pretraining_loss(batch).item() == pytest.approx(total / 6, rel=1e-4)
+
+
+def test_unisrec_adds_the_contrast_of_sequences_with_words_or_items_left_out(tiny, vectors):
+    write_vectors(tiny, "tiny", ITEMS, plm="small-plm.word-drop", seed=1)
+    config = small_config("UniSRec", sequence_contrast=0.5, item_drop=0.0)
+    config["stage"] = "pretrain"
+    dataset = data_preparation(config, create_dataset(small_config("UniSRec")))[0]._dataset
+    model = config.model_class(config, dataset).eval()
+    model.share_of_item_drop = 1  # nothing falls, so a sequence is contrasted with itself
+    batch = sequences()
+    states = model.forward(batch["item_id_list"], batch["item_length"])
+    scores = model.queries(states) @ model.keys(states).T
+    different = torch.tensor([5, 6, 5])[:, None] != torch.tensor([5, 6, 5])
+    scores = scores.masked_fill(~(different | torch.eye(3, dtype=torch.bool)), float("-inf"))
+    contrast = (torch.logsumexp(scores, 1) - scores.diagonal()).mean()
+    loss, _, _ = model.sequence_item_contrast(batch)
+    assert model.pretraining_loss(batch).item() == pytest.approx((loss + 0.5 * contrast).item(), rel=1e-4)
+    model.share_of_item_drop = 0
+    augmented = model.augmented_states(batch["item_id_list"], batch["item_length"])
+    assert not torch.allclose(augmented, states, atol=1e-3)
+    model.items.text_vectors.copy_(model.items.second_view)
+    model.train(), model.eval()
+    assert torch.allclose(augmented, model.forward(batch["item_id_list"], batch["item_length"]), atol=1e-5)
+
+
+def test_unisrec_asks_for_word_drop_vectors_where_it_needs_them(tiny, vectors):
+    config = small_config("UniSRec")
+    config["stage"] = "pretrain"
+    dataset = data_preparation(config, create_dataset(small_config("UniSRec")))[0]._dataset
+    with pytest.raises(VQRecError, match="embed --dataset tiny --plm small-plm --word-drop 0.15"):
+        config.model_class(config, dataset)
+
+
+def test_transductive_items_are_text_plus_id(vectors):
+    model = build("UniSRec", transductive=True).eval()
+    expected = model.items.text.table() + model.items.id_embedding.weight
+    assert torch.allclose(model.items.table(), expected) and model.items.table()[0].abs().sum() == 0
+    assert torch.allclose(model.items.of_items(torch.tensor([3, 1])), expected[[3, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_learns(vectors, name):
+    model = build(name)
+    model.train()
+    model.calculate_loss(sequences()).backward()
+    for parameter, value in model.named_parameters():
+        assert value.grad is not None and value.grad.abs().sum() > 0, parameter
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_vectors_are_no_part_of_the_state(vectors, name):
+    assert not [key for key in build(name).state_dict() if "vectors" in key or "view" in key]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inner_product_where_no_temperature_is_given(vectors, name):
+    model = build(name, temperature=None).eval()
+    states = model.forward(histories()["item_id_list"], histories()["item_length"])
+    assert torch.allclose(model.full_sort_predict(histories()), states @ model.items.table().T, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("UniSRec", {"experts": 0}, "experts: 0"),
+        ("UniSRec", {"item_drop": 1.5}, "item_drop: 1.5"),
+        ("ZESRec", {"offset_penalty": -1}, "offset_penalty"),
+        *((name, {"temperature": 0}, "temperature") for name in NAMES),
+        *((name, {"loss_type": "BPR"}, f"{name} trains with CE") for name in NAMES),
+    ],
+)
+def test_settings_they_cannot_use(vectors, name, options, message):
+    with pytest.raises(VQRecError, match=message):
+        build(name, **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_data_set_without_text(tiny, name):
+    with pytest.raises(VQRecError, match="embed --dataset tiny --plm small-plm"):
+        build(name)
+    stock = create_dataset(small_config("SASRec"))
+    stock.__class__ = type(stock).__mro__[1]  # RecBole's own data set knows no text vectors
+    with pytest.raises(VQRecError, match="needs a data set with text vectors"):
+        registry.load(registry.entry(name).model)(small_config(name), stock)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_is_read_again(vectors, name):
+    result = quick_start.run(name, "tiny", None, dict(SMALL))
+    _, model, _, _, _, _ = quick_start.load_data_and_model(result["run"])
+    assert type(model).__name__ == name
