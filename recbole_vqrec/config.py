@@ -28,12 +28,13 @@ def props_folder():
     return next(folder for folder in (here / "props", here.parent / "props") if folder.is_dir())
 
 
-def _parse_yaml(path):
+def parse_yaml(path):
+    """Return the content of a yaml file as RecBole reads it, 1e-3 being a number; {} of an empty one."""
     with open(path, encoding="utf-8") as file:
         return yaml.load(file, Loader=_yaml_loader()) or {}
 
 
-_read_props = functools.lru_cache(maxsize=None)(_parse_yaml)  # ours and RecBole's files do not change while we run
+_read_props = functools.lru_cache(maxsize=None)(parse_yaml)  # ours and RecBole's files do not change while we run
 
 
 def read_props(name):
@@ -84,7 +85,7 @@ def known_options():
     names = names.union(dataset_arguments, evaluation_arguments, general_arguments, training_arguments)
     recbole_properties = Path(recbole.config.__file__).resolve().parent.parent / "properties"
     for file in [*props_folder().rglob("*.yaml"), *recbole_properties.rglob("*.yaml")]:
-        if file.name not in ("url.yaml", "kg_url.yaml"):
+        if file.name not in ("url.yaml", "kg_url.yaml", "comparison.yaml"):
             names.update(_read_props(file))
     return frozenset(names)
 
@@ -115,7 +116,7 @@ class Config(recbole.config.Config):
     def _load_config_files(self, file_list):
         for file in file_list or []:
             try:
-                content = _parse_yaml(file)
+                content = parse_yaml(file)
             except FileNotFoundError:
                 raise VQRecError(f"{file}: config file not found") from None
             except yaml.YAMLError as error:
@@ -202,12 +203,12 @@ class Config(recbole.config.Config):
             self.final_config_dict["data_path"] = str(folder)
 
 
-def stage_options(config_files=None, given=None):
-    """Return the options of the stages before training, which need no model: props, then files, then given values.
+def external_options(config_files=None, given=None):
+    """Return the options of yaml files and, over them, given values; None values are left out.
 
     Args:
         config_files (list of str, optional): yaml files, later ones win.
-        given (dict, optional): options, win over the files; None values are left out.
+        given (dict, optional): options; text is read as a Python literal.
 
     Raises:
         VQRecError: unknown option, or a config file that cannot be read.
@@ -218,7 +219,20 @@ def stage_options(config_files=None, given=None):
     chosen = {name: value for name, value in (given or {}).items() if value is not None}
     config.external_config_dict.update(config._convert_config_dict(chosen))
     config._refuse_unknown_options()
-    options = {**own_defaults("VQRec"), **config.external_config_dict}
+    return config.external_config_dict
+
+
+def stage_options(config_files=None, given=None):
+    """Return the options of the stages before training, which need no model: props, then files, then given values.
+
+    Args:
+        config_files (list of str, optional): yaml files, later ones win.
+        given (dict, optional): options, win over the files; None values are left out.
+
+    Raises:
+        VQRecError: unknown option, or a config file that cannot be read.
+    """
+    options = {**own_defaults("VQRec"), **external_options(config_files, given)}
     if isinstance(options["text_columns"], str):
         options["text_columns"] = [name.strip() for name in options["text_columns"].split(",")]
     return options
@@ -227,7 +241,8 @@ def stage_options(config_files=None, given=None):
 def fill_defaults(config):
     """Give a stock RecBole Config the options of ours that it lacks, in place.
 
-    Stock entry points know nothing of our props. Options the caller has set are left alone, except RecBole's default
+    Stock entry points know nothing of our props, and RecBole's props of a model of the same name are those of another
+    model. Options the caller has set are left alone, except RecBole's default
     of one uniform negative, which would turn every second training row of our models into a negative one.
 
     Args:
@@ -235,7 +250,8 @@ def fill_defaults(config):
     """
     if isinstance(config, Config):
         return
+    of_model = read_props(f"model/{config['model']}.yaml")
     for name, value in own_defaults(config["model"]).items():
-        if name not in config.final_config_dict:
+        if name not in config.final_config_dict or (name in of_model and name not in config.external_config_dict):
             config[name] = value
     config["train_neg_sample_args"] = dict(NO_NEGATIVES)

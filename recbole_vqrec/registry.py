@@ -10,6 +10,7 @@ OWN_TRAINER = "recbole_vqrec.trainer.sequence_trainer:SequenceTrainer"
 SEQUENCE_DATASET = "recbole_vqrec.data.dataset:SequenceDataset"
 CODES_DATASET = "recbole_vqrec.data.dataset:ItemCodesDataset"
 TEXT_DATASET = "recbole_vqrec.data.dataset:ItemTextDataset"
+ATTRIBUTES_DATASET = "recbole_vqrec.data.dataset:ItemAttributesDataset"
 
 ALL_POSITIONS, WINDOWS, TRIMMED_ROWS, STOCK_ROWS = "all_positions", "windows", "trimmed_rows", "stock_rows"
 
@@ -40,6 +41,14 @@ OWN_MODELS = {
     "SASRecText": ModelEntry("recbole_vqrec.model.sasrectext:SASRecText", ALL_POSITIONS, TEXT_DATASET),
     "ZESRec": ModelEntry("recbole_vqrec.model.zesrec:ZESRec", ALL_POSITIONS, TEXT_DATASET),
     "UniSRec": ModelEntry("recbole_vqrec.model.unisrec:UniSRec", ALL_POSITIONS, TEXT_DATASET),
+    "FDSA": ModelEntry("recbole_vqrec.model.fdsa:FDSA", ALL_POSITIONS, TEXT_DATASET),
+    "S3Rec": ModelEntry(
+        "recbole_vqrec.model.s3rec:S3Rec",
+        ALL_POSITIONS,
+        ATTRIBUTES_DATASET,
+        "recbole_vqrec.trainer.two_stage_trainer:TwoStageTrainer",
+    ),
+    "RecGURU": ModelEntry("recbole_vqrec.model.recguru:RecGURU", ALL_POSITIONS),
 }
 
 # RecBole models whose result is known not to depend on padding (tests/test_parity.py); all others get stock rows.

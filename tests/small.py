@@ -16,7 +16,7 @@ SMALL = {
     "hidden_size": 16, "inner_size": 16, "codebooks": 4, "codes_per_codebook": 8, "item_codes": "small",
     "plm": "small-plm",
     "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0, "MAX_ITEM_LIST_LENGTH": 5, "train_batch_size": 64,
-    "show_progress": False, "epochs": 1, "topk": [5, 10],
+    "show_progress": False, "epochs": 1, "attribute_min_items": 2, "pretrain_epochs": 1, "topk": [5, 10],
 }  # fmt: skip
 
 

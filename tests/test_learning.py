@@ -22,13 +22,15 @@ def markov(random_targets):
     return sequences
 
 
-@pytest.mark.parametrize("name", ["VQRec", "SASRec", "SASRecText", "ZESRec", "UniSRec"])
+@pytest.mark.parametrize("name", ["VQRec", "SASRec", "SASRecText", "ZESRec", "UniSRec", "FDSA", "S3Rec", "RecGURU"])
 @pytest.mark.parametrize("random_targets", [False, True])
 def test_learning(tmp_path, name, random_targets):
     folder = tmp_path / "dataset" / "markov"
     write_inter(folder, "markov", markov(random_targets))
     write_codes(folder, "markov", [f"i{item}" for item in range(ITEMS)])
     write_vectors(folder, "markov", [f"i{item}" for item in range(ITEMS)], size=32)
+    items = "".join(f"i{item}\tgroup {item % 7}\n" for item in range(ITEMS))
+    (folder / "markov.item").write_text("item_id:token\tcategories:token_seq\n" + items)
     sizes = {"hidden_size": 32, "inner_size": 64}
     options = {**SMALL, **sizes, "learning_rate": 0.005, "epochs": 25, "train_batch_size": 200}
     recall = quick_start.run(name, "markov", None, options)["test_result"]["recall@5"]

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from small import SMALL, small_config
+from small import SMALL, small_config, write_vectors
 
 import recbole_vqrec
 from recbole_vqrec import registry
@@ -23,11 +23,29 @@ def no_arguments(monkeypatch):
     recbole_vqrec.register()
 
 
-def test_run_recbole(tiny):
+@pytest.mark.parametrize("name", registry.OWN_MODELS)
+def test_run_recbole(tiny, name):
     from recbole.quick_start import run_recbole
+    from recbole.utils import get_model
 
-    result = run_recbole(model="VQRec", dataset="tiny", config_dict=dict(STOCK))
+    write_vectors(tiny, "tiny", [f"i{number}" for number in range(12)])
+    items = "".join(f"i{number}\tkind {number % 3}\n" for number in range(12))
+    (tiny / "tiny.item").write_text("item_id:token\tcategories:token_seq\n" + items)
+    result = run_recbole(model=name, dataset="tiny", config_dict=dict(STOCK))
     assert 0 <= result["test_result"]["ndcg@10"] <= 1
+    assert get_model(name) is registry.load(registry.OWN_MODELS[name].model)
+
+
+def test_names_that_recbole_has_too_get_our_options_and_our_class(tiny):
+    import recbole.config
+    import recbole.model.sequential_recommender as stock
+
+    config = recbole.config.Config("FDSA", "tiny", config_dict={"inner_size": 32, "topk": [5]})
+    from recbole_vqrec.config import fill_defaults
+
+    fill_defaults(config)
+    assert (config["hidden_size"], config["inner_size"]) == (300, 32)  # ours, and the caller's; RecBole's FDSA has 64
+    assert registry.entry("FDSA").model == "recbole_vqrec.model.fdsa:FDSA" and stock.FDSA is not None
 
 
 def test_objective_function_and_hyper_tuning(tiny):

@@ -16,6 +16,7 @@ from recbole.utils import FeatureSource
 
 from recbole_vqrec import registry
 from recbole_vqrec.config import fill_defaults
+from recbole_vqrec.data.item_attribute_table import load_item_attributes
 from recbole_vqrec.data.item_code_table import load_item_codes
 from recbole_vqrec.data.mixed_domains import mixed
 from recbole_vqrec.data.text_vector_table import load_text_vectors
@@ -38,6 +39,8 @@ class SequenceDataset(SequentialDataset):
     """
 
     def __init__(self, config):
+        if config["model"] in registry.OWN_MODELS:
+            fill_defaults(config)
         allowed = registry.known(config["model"]).batches
         self.trim = registry.STOCK_ROWS not in (allowed, config["training_batches"])
         super().__init__(config)
@@ -194,7 +197,6 @@ class ItemCodesDataset(SequenceDataset):
     """
 
     def __init__(self, config):
-        fill_defaults(config)
         super().__init__(config)
         codes, table = load_item_codes(config, self.field2id_token[self.iid_field])
         self.codebooks, self.codes_per_codebook = codes.codebooks, codes.codes_per_codebook
@@ -209,9 +211,24 @@ class ItemTextDataset(SequenceDataset):
     """
 
     def __init__(self, config):
-        fill_defaults(config)
         super().__init__(config)
         self.item_text_vectors  # noqa: B018, missing vectors are an error before the model is built
+
+
+class ItemAttributesDataset(SequenceDataset):
+    """A sequence data set whose items have attributes.
+
+    Attributes:
+        item_attributes (torch.BoolTensor): [N, A] which item has which attribute, row 0 has none.
+
+    Raises:
+        VQRecError: as `SequenceDataset` and `load_item_attributes`.
+    """
+
+    def __init__(self, config):
+        super().__init__(config)
+        _, table = load_item_attributes(config, self.field2id_token[self.iid_field])
+        self.item_attributes = torch.from_numpy(table)
 
 
 class PrefixRows:
@@ -256,6 +273,18 @@ def training_counts(dataset):
     first = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"][rows[dataset.item_list_length_field] == 1, 0]
     seen = torch.cat([rows[dataset.iid_field], first])
     return torch.bincount(seen, minlength=dataset.item_num).numpy()
+
+
+def statistics_of(dataset):
+    """Return users, items and interactions of a data set before it is split.
+
+    Args:
+        dataset (SequentialDataset): of one whole file, or of the authors' prefix rows, which leave out the first item
+            of each user.
+    """
+    users = dataset.user_num - 1
+    prefix_rows = dataset.benchmark_filename_list is not None
+    return [int(users), int(dataset.item_num - 1), int(dataset.inter_num + (users if prefix_rows else 0))]
 
 
 def create_dataset(config):

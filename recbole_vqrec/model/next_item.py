@@ -99,7 +99,10 @@ class NextItemModel(SequentialRecommender):
     def trained_pairs(self, interaction, table):
         """Return hidden states [T, H] and next items [T] of the pairs that a batch trains; see `calculate_loss`."""
         packed = PackedSequences(interaction[self.ITEM_SEQ_LEN])
-        states = self.hidden_states(interaction[self.ITEM_SEQ], packed, table)
+        return self.pairs_of(interaction, self.hidden_states(interaction[self.ITEM_SEQ], packed, table), packed)
+
+    def pairs_of(self, interaction, states, packed):
+        """Return those of all hidden states [T, H] that are trained, and the item that follows each."""
         if TARGET_LIST not in interaction:
             return states[packed.last], interaction[self.POS_ITEM_ID]
         targets = packed.pack(interaction[TARGET_LIST])

@@ -23,6 +23,13 @@ class Block(NamedTuple):
     longest: int
     inside: torch.Tensor
 
+    def real(self, device):
+        """Return which tokens of the padded block are no padding, [b, l] bool; None where all are real."""
+        if self.inside is None:
+            return None
+        flat = torch.zeros(self.rows * self.longest, dtype=torch.bool, device=device)
+        return flat.index_fill_(0, self.inside, True).view(self.rows, self.longest)
+
 
 class PackedSequences:
     """Where the tokens of a batch lie when packed, ordered by block, sequence and position.

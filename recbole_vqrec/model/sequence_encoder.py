@@ -33,10 +33,26 @@ def causal_attention(query, key, value, dropout_probability):
     return dropout(weights, dropout_probability, True) @ value
 
 
+def full_attention(query, key, value, dropout_probability, real):
+    """Return softmax(query key^T / sqrt(size), a position sees every real one) value.
+
+    Args:
+        query, key, value (torch.Tensor): [b, A, l, H / A].
+        dropout_probability (float): of attention weights.
+        real (torch.BoolTensor or None): [b, l] which tokens are no padding; None where none is.
+
+    Returns:
+        torch.Tensor: [b, A, l, H / A].
+    """
+    mask = None if real is None else real[:, None, None, :]
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_probability)
+
+
 class CausalSelfAttention(nn.Module):
     """Multi-head self-attention in which a position sees itself and what lies before it, then add and LayerNorm.
 
-    Padding after the end of a sequence needs no mask: no real position sees it.
+    Padding after the end of a sequence needs no mask: no real position sees it. Where a position is to see the whole
+    sequence (S3-Rec's pre-training), padding is masked.
     """
 
     def __init__(self, hidden_size, n_heads, hidden_dropout, attention_dropout, layer_norm_eps):
@@ -49,12 +65,13 @@ class CausalSelfAttention(nn.Module):
         self.dropout = Dropout(hidden_dropout)
         self.LayerNorm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
 
-    def forward(self, hidden, packed):
+    def forward(self, hidden, packed, causal=True):
         """Return [T, H] for [T, H].
 
         Args:
             hidden (torch.Tensor): [T, H].
             packed (PackedSequences): which token belongs where.
+            causal (bool): a position sees itself and what lies before it; else the whole sequence.
         """
         dropout_probability = self.attention_dropout if self.training else 0.0
         size = hidden.shape[1]
@@ -62,7 +79,11 @@ class CausalSelfAttention(nn.Module):
         for block, tokens in packed.padded_blocks(self.query_key_value(hidden)):  # [b, l, 3H]
             heads = tokens.view(block.rows, block.longest, 3, self.n_heads, size // self.n_heads)
             query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [b, A, l, H / A]
-            attended = causal_attention(query, key, value, dropout_probability).transpose(1, 2)
+            if causal:
+                attended = causal_attention(query, key, value, dropout_probability)
+            else:
+                attended = full_attention(query, key, value, dropout_probability, block.real(hidden.device))
+            attended = attended.transpose(1, 2)
             context.append(real_tokens(block, attended.reshape(block.rows, block.longest, size)))
         return self.LayerNorm(self.dropout(self.dense(torch.cat(context))) + hidden)
 
@@ -121,12 +142,13 @@ class SequenceEncoder(nn.Module):
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
 
-    def forward(self, item_vectors, packed):
+    def forward(self, item_vectors, packed, causal=True):
         """Encode packed sequences, each from position 0 on.
 
         Args:
             item_vectors (torch.Tensor): [T, H].
             packed (PackedSequences): which token belongs where.
+            causal (bool): a position sees itself and what lies before it; else the whole sequence.
 
         Returns:
             torch.Tensor: [T, H].
@@ -134,5 +156,5 @@ class SequenceEncoder(nn.Module):
         hidden = item_vectors + F.embedding(packed.position, self.position_embedding.weight)
         hidden = self.dropout(self.LayerNorm(hidden))
         for attention, feed_forward in self.layers:
-            hidden = feed_forward(attention(hidden, packed))
+            hidden = feed_forward(attention(hidden, packed, causal))
         return hidden

@@ -13,6 +13,7 @@ from recbole_vqrec.model.next_item import NextItemModel
 from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.sequence_encoder import SequenceEncoder
 from recbole_vqrec.model.text_representation import TextItemRepresentation
+from recbole_vqrec.model.tied_items import TiedItems
 
 
 class TextModel(NextItemModel):
@@ -31,6 +32,9 @@ class TextModel(NextItemModel):
         vectors = text_vectors_of(dataset, config["model"])
         self.items = TextItemRepresentation(vectors, self.adaptor(config, vectors.shape[1]))
         self.encoder = SequenceEncoder(config)
+        if config["stage"] != "pretrain":  # items of the same text, as VQRec's of the same codes
+            popularity = getattr(dataset, "item_popularity", None)
+            self.tied_items = TiedItems(vectors, popularity, config["tied_items"])
 
     def adaptor(self, config, text_size):
         """Return the module [R, d_w] -> [R, H] that makes item vectors of text vectors."""
@@ -50,19 +54,15 @@ class TextModel(NextItemModel):
     def sequence_item_contrast(self, interaction):
         """Return the loss of `pretraining_loss`, the last hidden states [B, H], and the items [B] that follow them."""
         packed = PackedSequences(interaction[self.ITEM_SEQ_LEN])
-        history, trained = packed.pack(interaction[self.ITEM_SEQ]), packed.last
-        if TARGET_LIST in interaction:
-            following = packed.pack(interaction[TARGET_LIST])
-            trained, of_last = following.nonzero().squeeze(1), following[packed.last]
-            targets = following[trained]
-        else:
-            targets = of_last = interaction[self.POS_ITEM_ID]
-        items, index = torch.unique(torch.cat([history, targets]), return_inverse=True)
+        history = packed.pack(interaction[self.ITEM_SEQ])
+        stated = interaction[TARGET_LIST] if TARGET_LIST in interaction else interaction[self.POS_ITEM_ID]
+        items = torch.unique(torch.cat([history, stated.flatten()]))
         vectors = self.items.of_items(items)
-        states = self.encoder(F.embedding(index[: len(history)], vectors), packed)
-        keys = self.keys(F.embedding(index[len(history) :], vectors))
-        loss = in_batch_contrast(self.queries(states[trained]), keys, targets)
-        return loss, states[packed.last], of_last
+        states = self.encoder(F.embedding(torch.searchsorted(items, history), vectors), packed)
+        trained, targets = self.pairs_of(interaction, states, packed)
+        keys = self.keys(F.embedding(torch.searchsorted(items, targets), vectors))
+        last = packed.pack(stated)[packed.last] if TARGET_LIST in interaction else stated
+        return in_batch_contrast(self.queries(trained), keys, targets), states[packed.last], last
 
 
 def text_vectors_of(dataset, model):

@@ -37,6 +37,7 @@ class UniSRec(TextModel):
             tokens = dataset.field2id_token[dataset.iid_field]
             self.items.second_view = torch.from_numpy(load_text_vectors(config, tokens, word_drop=True))
         if config["transductive"]:
+            self.tied_items = None  # ids tell all items apart
             size, scale = config["hidden_size"], config["initializer_range"]
             self.items = TextAndIdRepresentation(self.items, len(dataset.item_text_vectors), size, scale)
 

@@ -31,6 +31,7 @@ class ZESRec(SASRecText):
         if self.offset_penalty is not None:
             if self.offset_penalty < 0:
                 raise VQRecError(f"offset_penalty: {self.offset_penalty}, expected 0 or more, or ~ for no offsets")
+            self.tied_items = None  # offsets tell all items apart
             self.items = OffsetItems(self.items, len(dataset.item_text_vectors), config["hidden_size"])
 
     def calculate_loss(self, interaction):

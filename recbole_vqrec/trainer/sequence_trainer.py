@@ -24,7 +24,8 @@ class SequenceTrainer(Trainer):
     """Trains any sequential model, ours or RecBole's, on the fastest batches that leave its loss as it is.
 
     `saved_model_file` is the checkpoint of the best epoch in a folder of its own, saved/<run>/. `rank_collector`, where
-    set, receives the scores of every full-ranking evaluation (see `RankCollector`).
+    set, receives the scores of every full-ranking evaluation (see `RankCollector`); `valid_scores` are those of the
+    epochs so far.
 
     Args:
         config (Config): RecBole configuration with the options of props/overall.yaml.
@@ -39,7 +40,7 @@ class SequenceTrainer(Trainer):
         if config["precision"] not in (None, *PRECISIONS):
             raise VQRecError(f"precision: '{config['precision']}' is none of {', '.join(PRECISIONS)}")
         self.saved_model_file = str(_own_folder(config) / checkpoint.FILE_NAME)
-        self.item_ids, self.rank_collector = None, None
+        self.item_ids, self.rank_collector, self.valid_scores = None, None, []
         self._batches = None
         self._epoch, self._step, self._losses = 0, 0, None  # where training stands; sums of the epoch's losses so far
         self._resume_points, self._interruption = None, None
@@ -140,7 +141,9 @@ class SequenceTrainer(Trainer):
         return result
 
     def _valid_epoch(self, valid_data, show_progress=False):
-        return distributed.from_first(super()._valid_epoch(valid_data, show_progress))
+        score, result = distributed.from_first(super()._valid_epoch(valid_data, show_progress))
+        self.valid_scores.append(float(score))
+        return score, result
 
     def _progress(self, epoch):
         """Return where training stands and what its loop remembers, as plain values."""
@@ -248,9 +251,9 @@ def create_trainer(config, model):
         from recbole_vqrec.trainer.finetune_trainer import FinetuneTrainer
 
         return FinetuneTrainer(config, model)
+    if config["model"] in registry.OWN_MODELS:
+        return registry.load(registry.known(config["model"]).trainer)(config, model)
     stock = get_trainer(config["MODEL_TYPE"], config["model"])
     if stock in SequenceTrainer.__mro__:
         return SequenceTrainer(config, model)
-    if issubclass(stock, SequenceTrainer):
-        return stock(config, model)
     return type(stock.__name__, (SequenceTrainer, stock), {})(config, model)

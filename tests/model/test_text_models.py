@@ -46,7 +46,7 @@ def test_experts_equal_their_formula():
     vectors = torch.randn(5, 6)
     made = adaptor(vectors)
     for row in range(5):
-        scores = [float(vectors[row] @ adaptor.gate[:, e]) for e in range(3)]
+        scores = [(vectors[row] @ adaptor.gate[:, e]).item() for e in range(3)]
         shares = [math.exp(score) / sum(map(math.exp, scores)) for score in scores]
         expected = sum(share * ((vectors[row] - adaptor.bias[e]) @ adaptor.weight[e]) for e, share in enumerate(shares))
         assert torch.allclose(made[row], expected, atol=1e-5)
