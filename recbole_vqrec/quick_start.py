@@ -9,7 +9,7 @@ from recbole.utils import init_seed
 
 from recbole_vqrec import distributed, registry
 from recbole_vqrec.config import Config, props_folder, stage_options
-from recbole_vqrec.data.dataset import create_dataset
+from recbole_vqrec.data.dataset import create_dataset, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
 from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.errors import VQRecError
@@ -50,6 +50,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
 
     # 2. data set, split, batches
     data = create_dataset(config)
+    statistics = statistics_of(data)
     train_data, valid_data, test_data = _batches(config, data)
 
     # 3. model and trainer
@@ -85,6 +86,10 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
         "epochs": len(trainer.train_loss_dict),
         "seconds": seconds,
         "peak_memory": memory.bytes,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "train_losses": list(trainer.train_loss_dict.values()),
+        "valid_scores": trainer.valid_scores,
+        "statistics": statistics,
         "run": str(trainer.run_folder),
     }
     if distributed.is_first():

@@ -3,6 +3,7 @@
 import click
 
 from recbole_vqrec import __version__
+from recbole_vqrec.cli.compare import compare
 from recbole_vqrec.cli.download import download
 from recbole_vqrec.cli.finetune import finetune
 from recbole_vqrec.cli.interchange import export_unisrec, import_unisrec
@@ -19,6 +20,7 @@ def main():
 
 
 for command in (
-    download, preprocess, merge, embed, encode, pretrain, finetune, run, import_unisrec, export_unisrec, import_checkpoint,
+    download, preprocess, merge, embed, encode, pretrain, finetune, run, compare,
+    import_unisrec, export_unisrec, import_checkpoint,
 ):  # fmt: skip
     main.add_command(command)

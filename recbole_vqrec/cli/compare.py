@@ -1,0 +1,51 @@
+"""`recbole-vqrec compare`: the matrix of data sets, models and seeds, and its report."""
+
+import click
+
+from recbole_vqrec.cli.common import one_line_errors
+from recbole_vqrec.cli.run import options_of
+from recbole_vqrec.errors import VQRecError
+
+EXTRA = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+@click.command(context_settings=EXTRA)
+@click.option("--datasets", help="data set names, comma-separated")
+@click.option("--models", help="model names, ours or any RecBole sequential model, or rows of --rows, comma-separated")
+@click.option("--out", default="reports/main", show_default=True, help="folder of the runs and the report")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="runs of each model")
+@click.option("--tune", type=click.IntRange(min=0), default=0, show_default=True, help="trials a model, on validation")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="runs at a time")
+@click.option("--rows", type=click.Path(), help="yaml file, row name: its options, 'model' among them")
+@click.option("--data-path", help="folder of the data sets")
+@click.option("--config-files", default="", help="yaml files with options of all runs, blank-separated")
+@click.option("--from", "source", type=click.Path(), help="only make the report again, from the runs in this folder")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@one_line_errors
+def compare(datasets, models, out, seeds, tune, processes, rows, data_path, config_files, source, arguments):
+    """Train and test models on data sets with several seeds, and report; what is there is not repeated.
+
+    \b
+    Example: recbole-vqrec compare --datasets Scientific,OR --models SASRec,VQRec --seeds 5 --out reports/main
+    Options of all runs are written as in RecBole: --epochs=2
+    """
+    from recbole_vqrec.comparison.compare import compare as run_comparison
+    from recbole_vqrec.comparison.rows import read_rows
+    from recbole_vqrec.report.comparison_report import write_report
+
+    if source:
+        return write_report(source, say=click.echo)
+    names = {"--datasets": _names(datasets), "--models": _names(models)}
+    for option, given in names.items():
+        if not given:
+            raise VQRecError(f"{option}: give one or more names, separated by commas")
+    options = options_of(arguments)
+    if data_path:
+        options["data_path"] = data_path
+    return run_comparison(
+        *names.values(), out, seeds, tune, processes, config_files.split(), options, read_rows(rows), say=click.echo
+    )
+
+
+def _names(text):
+    return list(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))

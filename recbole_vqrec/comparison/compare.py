@@ -1,0 +1,97 @@
+"""`recbole-vqrec compare`: the matrix of data sets, models and seeds, and its report, in numbered steps."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import filelock
+
+from recbole_vqrec import registry
+from recbole_vqrec.comparison.executor import execute_all
+from recbole_vqrec.comparison.runs import Run
+from recbole_vqrec.comparison.tuning import best_trial, stated_options, trials
+from recbole_vqrec.config import external_options, known_options, own_defaults
+from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.report.comparison_report import write_report
+
+FIRST_SEED = 2020  # RecBole's default
+LOCK = ".comparison.lock"
+
+
+def compare(
+    datasets, models, out, seeds=1, tune=0, processes=None, config_files=None, options=None, rows=None, say=print
+):
+    """Train, test and report every model on every data set with every seed; what is there is not repeated.
+
+    Options of a run, later ones win: props, props/comparison.yaml, config files, the row's own, tuning, `options`.
+
+    Args:
+        datasets (list of str): names.
+        models (list of str): model names, or rows of `rows`.
+        out (str or Path): folder of runs and report.
+        seeds (int): runs of each row, with seeds 2020, 2021, ...
+        tune (int): trials of each row on the validation split before; 0 takes the options stated.
+        processes (int, optional): runs at a time; one by default, several help where cores lie idle.
+        config_files (list of str, optional): yaml files with options of all rows.
+        options (dict, optional): options of all rows.
+        rows (dict, optional): row name -> options, "model" among them: {"VQRec no ids": {"model": "VQRec", ...}}.
+        say (callable): receives lines about what happens.
+
+    Returns:
+        Path: report.md; report.html lies beside it.
+
+    Raises:
+        VQRecError: an unknown model, data set or option; the folder is in use, or holds runs of another kind.
+    """
+    # 1. what to run
+    processes = processes or 1
+    given, files = external_options(None, options), external_options(config_files)
+    matrix = [
+        _first_run(out, dataset, name, files, given, rows or {}) for dataset in datasets for name in models
+    ]
+    Path(out).mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(Path(out) / LOCK, timeout=0):
+            # 2. tune each row on the validation split
+            if tune:
+                matrix = _tuned(matrix, tune, processes, given, say)
+            # 3. every seed on the test split
+            execute_all([_seeded(run, FIRST_SEED + k) for run in matrix for k in range(seeds)], processes, say=say)
+            # 4. report
+            return write_report(out, say=say)
+    except filelock.Timeout:
+        raise VQRecError(f"{out}: another comparison is writing there; wait for it, or choose another --out") from None
+
+
+def _first_run(out, dataset, name, files, given, rows):
+    """Return the first run of a row, once model and data set are known to exist."""
+    own = dict(rows.get(name, {}))
+    model = own.pop("model", name)
+    if name not in rows and name not in registry.model_names():
+        raise VQRecError(f"unknown model '{name}'{nearest(name, [*rows, *registry.model_names()])}")
+    registry.entry(model)
+    for option in own:
+        if option not in known_options():
+            raise VQRecError(f"{name}: unknown option '{option}'{nearest(option, known_options())}")
+    options = {**stated_options(model, dataset), **files, **own, **given}
+    data_path = Path(options.get("data_path") or own_defaults(model)["data_path"])
+    if not (data_path / dataset).is_dir():
+        there = [folder.name for folder in data_path.iterdir() if folder.is_dir()] if data_path.is_dir() else []
+        raise VQRecError(f"{data_path / dataset}: data set folder not found{nearest(dataset, there)}; set data_path")
+    return Run(str(out), dataset, name, model, FIRST_SEED, {**options, "data_path": os.path.abspath(data_path)})
+
+
+def _tuned(matrix, budget, processes, given, say):
+    """Return the runs with the best values of their trials, all trials of all rows run together."""
+    of_row = [trials(run, budget) for run in matrix]
+    results = iter(execute_all([trial for row in of_row for trial in row], processes, say=say))
+    chosen = []
+    for run, row in zip(matrix, of_row):
+        best = best_trial([next(results) for _ in row])
+        say(f"{run.dataset} {run.row}: best of {len(row)} trials {best}")
+        chosen.append(replace(run, options={**run.options, **best, **given}))
+    return chosen
+
+
+def _seeded(run, seed):
+    return replace(run, seed=seed)

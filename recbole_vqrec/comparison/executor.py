@@ -1,0 +1,97 @@
+"""Runs in processes of their own, several at a time: what one of them does cannot stop the others."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tqdm import tqdm
+
+from recbole_vqrec import artifacts
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+TAIL = 2000  # characters of a crashed run's output that are kept
+
+
+def execute_all(runs, processes, progress=True, say=print):
+    """Execute the runs that have no result yet.
+
+    Args:
+        runs (list of Run): what to run.
+        processes (int): at a time; the cores are shared out evenly.
+        progress (bool): show a progress bar.
+        say (callable): receives a line for each run that failed.
+
+    Returns:
+        list: of each run its result, or None where it failed; why is in its `failure` file.
+
+    Raises:
+        VQRecError: a run that is there was made with other options or by another version.
+    """
+    wanted = [run for run in runs if run.result() is None]
+    threads = str(max(1, (os.cpu_count() or 1) // processes))
+    here = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, **dict.fromkeys(THREADS, threads), "PYTHONPATH": here}  # the workers run this package
+    children = _Children(environment)
+    pool = ThreadPoolExecutor(processes)
+    with tqdm(total=len(wanted), unit=" runs", disable=not progress or not wanted, file=sys.stderr) as bar:
+        try:
+            waiting = {pool.submit(children.execute, run): run for run in wanted}
+            for done in as_completed(waiting):
+                run, error = waiting[done], done.result()
+                bar.set_description(f"{run.dataset} {run.row} {run.name}")
+                bar.update()
+                if error:
+                    say(f"failed: {run.dataset} {run.row} {run.name}: {error.splitlines()[-1]}")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.stop()
+    return [run.result() for run in runs]
+
+
+class _Children:
+    """The processes under way."""
+
+    def __init__(self, environment):
+        self.environment, self.processes, self.lock = environment, set(), threading.Lock()
+        self.stopped = False
+
+    def execute(self, run):
+        """Execute one run and return what went wrong, or None."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "run.json")
+            with open(file, "w", encoding="utf-8") as described:
+                json.dump(run.as_dict(), described)
+            command = [sys.executable, "-m", "recbole_vqrec.comparison.worker", file]
+            with open(os.path.join(folder, "output"), "w+", encoding="utf-8", errors="replace") as output:
+                child = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
+                with self.lock:
+                    self.processes.add(child)
+                code = child.wait()
+                with self.lock:
+                    self.processes.discard(child)
+                output.seek(0)
+                said = output.read().strip()
+        if self.stopped:
+            return None
+        if code == 0:
+            run.failure.unlink(missing_ok=True)
+            return None
+        from recbole_vqrec.comparison.worker import ERROR_CODE
+
+        last = (said.splitlines() or [""])[-1]
+        error = last.removeprefix("error: ") if code == ERROR_CODE else f"crashed with code {code}: {last}"
+        with artifacts.replace_when_done(run.failure) as temporary:
+            temporary.write_text(json.dumps({"error": error, "code": code, "output": said[-TAIL:]}), encoding="utf-8")
+        return error
+
+    def stop(self):
+        """End the processes that are still under way."""
+        self.stopped = True
+        with self.lock:
+            for child in self.processes:
+                child.terminate()

@@ -1,0 +1,28 @@
+"""Rows of the table that are a model with options of their own, from a yaml file."""
+
+import yaml
+
+from recbole_vqrec.config import parse_yaml
+from recbole_vqrec.errors import VQRecError
+
+
+def read_rows(file):
+    """Return row name -> options of a yaml file such as "VQRec pre-trained: {model: VQRec, learning_rate: 0.003}".
+
+    Args:
+        file (str or None): the yaml file; {} without one.
+
+    Raises:
+        VQRecError: not there, or not of this form.
+    """
+    if not file:
+        return {}
+    try:
+        rows = parse_yaml(file)
+    except OSError as error:
+        raise VQRecError(f"{file}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise VQRecError(f"{file}: not valid yaml ({' '.join(str(error).split())})") from None
+    if not isinstance(rows, dict) or not all(isinstance(options, dict) for options in rows.values()):
+        raise VQRecError(f"{file}: expected lines of 'row name: {{model: NAME, option: value}}'")
+    return {str(name): options for name, options in rows.items()}

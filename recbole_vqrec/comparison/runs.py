@@ -1,0 +1,133 @@
+"""The runs of a comparison and the folder of each.
+
+    <out>/<dataset>/<row>/seed-<seed>/            a run that is tested
+    <out>/<dataset>/<row>/trial-<options>/        a trial of tuning, chosen by its validation score
+        result.json          metrics, options, curve, seconds, peak memory, versions
+        ranks.safetensors    rank of each test user's target
+        run.log              what the run said, its whole configuration first
+    <out>/<dataset>/<row>/<run>.failed.json       why a run failed; it is tried again next time
+
+A row of the table is a model, or a model with options under a name of its own.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.errors import VQRecError, examples
+
+FORMAT = 1
+RESULT, LOG = "result.json", "run.log"
+NO_MATTER = {"data_path", "seed", "show_progress", "state"}  # options that make no other run
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and test of one row of the table.
+
+    Args:
+        out (str): folder of the comparison.
+        dataset (str): name.
+        row (str): name in the table.
+        model (str): model name.
+        seed (int): of the run.
+        options (dict): all options that are given, plain values.
+        trial (dict, optional): the values tried, where the run is a trial of tuning.
+    """
+
+    out: str
+    dataset: str
+    row: str
+    model: str
+    seed: int
+    options: dict
+    trial: dict = field(default=None)
+
+    @property
+    def name(self):
+        """Name of the run's folder."""
+        if self.trial is None:
+            return f"seed-{self.seed}"
+        values = "_".join(f"{name}={value}" for name, value in sorted(self.trial.items()))
+        digest = hashlib.sha256(values.encode()).hexdigest()[:6]
+        return f"trial-{artifacts.short_name(values)[:60]}-{digest}"
+
+    @property
+    def folder(self):
+        """The run's folder."""
+        return Path(self.out) / self.dataset / self.row / self.name
+
+    @property
+    def failure(self):
+        """The file that says why the run failed."""
+        return self.folder.parent / f"{self.name}.failed.json"
+
+    def as_dict(self):
+        """Return plain values from which an equal run can be made."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def result(self):
+        """Return the result of the run, or None where it has not been made.
+
+        Raises:
+            VQRecError: made by another version, with other options, or not readable.
+        """
+        path = self.folder / RESULT
+        if not path.is_file():
+            return None
+        result = read_result(path)
+        options, wanted = result["run_options"], self.as_dict()["options"]
+        names = (wanted.keys() | options.keys()) - NO_MATTER
+        different = [name for name in names if wanted.get(name) != options.get(name)]
+        if result["model"] != self.model or different:
+            told = [f"{name}: {options.get(name)} there, {wanted.get(name)} asked for" for name in sorted(different)]
+            raise VQRecError(
+                f"{self.folder}: was run with other options ({examples(told or ['model'])}); give them again, "
+                "choose another --out, or delete the folder"
+            )
+        return result
+
+
+def read_result(path):
+    """Return the content of a result.json of a comparison.
+
+    Raises:
+        VQRecError: not readable, or of another format version.
+    """
+    try:
+        result = json.loads(Path(path).read_text(encoding="utf-8"))
+        version = result.get("format") if isinstance(result, dict) else None
+    except (OSError, ValueError) as error:
+        raise VQRecError(f"{path}: not readable ({error}); delete the folder, and compare again") from error
+    if version != FORMAT:
+        raise VQRecError(
+            f"{path}: format version {version}, this program reads {FORMAT}; delete the folder, or choose another --out"
+        )
+    return result
+
+
+def finished_runs(out):
+    """Return (data set, row, folder, result) of every tested run below a folder, in order.
+
+    Raises:
+        VQRecError: no run there, or one of another version.
+    """
+    files = sorted(Path(out).glob(f"*/*/seed-*/{RESULT}"), key=lambda file: (file.parts[:-2], _seed(file)))
+    if not files:
+        raise VQRecError(f"{out}: no finished run there; run 'recbole-vqrec compare --out {out}' first")
+    return [(file.parts[-4], file.parts[-3], file.parent, read_result(file)) for file in files]
+
+
+def failures(out):
+    """Return (data set, row, run name, message) of the runs that failed."""
+    found = []
+    for file in sorted(Path(out).glob("*/*/*.failed.json")):
+        message = json.loads(file.read_text(encoding="utf-8"))["error"]
+        found.append((file.parts[-3], file.parts[-2], file.name.removesuffix(".failed.json"), message))
+    return found
+
+
+def _seed(file):
+    return int(file.parent.name.removeprefix("seed-"))

@@ -1,0 +1,56 @@
+"""Options of each row: those found before (props/comparison.yaml), or the best of a small grid on validation."""
+
+from sklearn.model_selection import ParameterGrid, ParameterSampler
+
+from recbole_vqrec.comparison.runs import Run
+from recbole_vqrec.config import read_props
+
+
+def stated_options(model, dataset):
+    """Return the options that props/comparison.yaml gives a model: for all data sets, then for this one.
+
+    Args:
+        model, dataset (str): names.
+    """
+    stated = read_props("comparison.yaml")
+    every = stated["options"].get(model, stated["options"]["others"])
+    return {**every, **stated["tuned"].get(dataset, {}).get(model, {})}
+
+
+def trials(run, budget):
+    """Return the trials of a row: its grid in props/comparison.yaml, or `budget` points of it drawn at random.
+
+    Args:
+        run (Run): a run of the row, whose seed and options all trials share.
+        budget (int): trials at most, the same for each row.
+
+    Returns:
+        list of Run: empty where the model has no grid.
+    """
+    stated = read_props("comparison.yaml")["grid"]
+    grid = stated.get(run.model, stated["others"])
+    points = ParameterGrid(grid)
+    if len(points) > budget:
+        points = ParameterSampler(grid, budget, random_state=0)
+    return [
+        Run(run.out, run.dataset, run.row, run.model, run.seed, {**run.options, **_plain(point)}, _plain(point))
+        for point in points
+    ]
+
+
+def best_trial(results):
+    """Return the values of the best trial by validation score, or {} where none was finished.
+
+    Args:
+        results (list of dict or None): of the trials.
+    """
+    finished = [result for result in results if result is not None]
+    if not finished:
+        return {}
+    sign = 1 if finished[0]["valid_score_bigger"] else -1
+    return max(finished, key=lambda result: sign * result["best_valid_score"])["trial"]
+
+
+def _plain(point):
+    """Return the values as Python's own types."""
+    return {name: value.item() if hasattr(value, "item") else value for name, value in point.items()}

@@ -1,0 +1,75 @@
+"""One run of a comparison in a process of its own: `python -m recbole_vqrec.comparison.worker RUN.json`.
+
+What it makes appears in the run's folder when it is complete, or not at all.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from recbole_vqrec.comparison.runs import FORMAT, LOG, RESULT, Run
+from recbole_vqrec.errors import VQRecError
+
+PACKAGES = ("recbole", "torch", "numpy", "pandas", "scipy", "faiss-cpu", "transformers")
+ERROR_CODE = 2  # of bad input; any other code is a crash
+
+
+def execute(run):
+    """Train and test one run and leave its folder.
+
+    Args:
+        run (Run): what to run.
+
+    Raises:
+        VQRecError: bad input or a wrong option.
+    """
+    from recbole_vqrec import quick_start
+    from recbole_vqrec.evaluation import user_ranks
+
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{run.name}.", dir=run.folder.parent) as temporary:
+        options = {**run.options, "seed": run.seed, "checkpoint_dir": str(Path(temporary) / "saved")}
+        result = quick_start.run(run.model, run.dataset, None, {"show_progress": False, "state": "WARNING", **options})
+        made = Path(result["run"])
+        complete = Path(temporary) / "complete"
+        complete.mkdir()
+        for name in (LOG, user_ranks.FILE_NAME):
+            if (made / name).is_file():
+                shutil.move(made / name, complete / name)
+        described = {
+            "format": FORMAT, **result, "run": str(run.folder), "row": run.row, "seed": run.seed,
+            "run_options": run.as_dict()["options"], "trial": run.trial, "versions": versions(),
+        }  # fmt: skip
+        (complete / RESULT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        os.replace(complete, run.folder)
+
+
+def versions():
+    """Return the versions of what a result depends on, and the machine's kind."""
+    from recbole_vqrec import __version__
+
+    found = {"recbole-vqrec": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def main(file):
+    """Execute the run that a json file describes; bad input gives one line on stderr and exit code 2."""
+    try:
+        execute(Run(**json.loads(Path(file).read_text(encoding="utf-8"))))
+    except VQRecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(ERROR_CODE)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

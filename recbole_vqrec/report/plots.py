@@ -1,0 +1,123 @@
+"""The plots of a comparison's report, as PNG files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.report.comparison_tables import OURS, group_values
+from recbole_vqrec.report.published import published_results
+
+DPI = 120
+OTHERS = ("C0", "C1", "C2", "C4", "C5", "C6", "C7", "C8", "C9")
+STYLES = ("-", "--", ":", "-.")
+
+
+def draw_all(rows, folder):
+    """Draw every plot of a data set.
+
+    Args:
+        rows (list of Row): of one data set.
+        folder (Path): receives <data set>-<plot>.png.
+
+    Returns:
+        dict: title -> path.
+    """
+    plots = {
+        "Test NDCG@10": _scores,
+        "Validation score by epoch": _curves,
+        "NDCG@10 by how often the target item was seen in training": _groups,
+        "Time and memory": _cost,
+    }
+    made = {}
+    for title, draw in plots.items():
+        path = Path(folder) / f"{rows[0].dataset}-{draw.__name__.strip('_')}.png"
+        figure = draw(rows)
+        with artifacts.replace_when_done(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=DPI)
+        made[title] = path
+    return made
+
+
+def _figure(width, height, columns=1):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # no pyplot: nothing global, no display needed
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, columns)
+    for axis in np.atleast_1d(axes):
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", alpha=0.3)
+        axis.set_axisbelow(True)
+    return figure, axes
+
+
+def _color(index, name):
+    """Return color and line style of a row: red is VQRec's alone, in every plot."""
+    if name == OURS:
+        return "C3", "-"
+    return OTHERS[index % len(OTHERS)], STYLES[index // len(OTHERS) % len(STYLES)]
+
+
+def _scores(rows):
+    """Bars of NDCG@10 with the deviation between seeds, the published value as a mark."""
+    figure, axis = _figure(max(6, 0.9 * len(rows) + 2), 3.6)
+    names = [row.name for row in rows]
+    errors = [row.deviation("ndcg@10") or 0 for row in rows]
+    colors = ["C3" if row.name == OURS else "C0" for row in rows]
+    axis.bar(names, [row.mean("ndcg@10") for row in rows], yerr=errors, capsize=3, color=colors)
+    published = published_results(rows[0].dataset, rows[0].results[0]["statistics"])
+    marked = [(place, published[name]["ndcg@10"]) for place, name in enumerate(names) if name in published]
+    if marked:
+        axis.plot(*zip(*marked), "k_", markersize=16, markeredgewidth=2, label="published")
+        axis.legend(frameon=False)
+    axis.set_ylabel("test NDCG@10")
+    axis.tick_params(axis="x", rotation=30)
+    return figure
+
+
+def _curves(rows):
+    """Validation score of each epoch, the first seed of each row."""
+    figure, axis = _figure(8, 4)
+    for index, row in enumerate(rows):
+        scores = row.results[0]["valid_scores"]
+        color, style = _color(index, row.name)
+        axis.plot(range(1, len(scores) + 1), scores, style, color=color, label=row.name, marker="." if len(scores) < 3 else "")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_xlabel("epoch")
+    axis.set_ylabel("validation score (early stopping)")
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _groups(rows):
+    """NDCG@10 of each group of target items."""
+    groups, values = group_values(rows)
+    figure, axis = _figure(8, 4)
+    width = 0.8 / max(len(values), 1)
+    places = np.arange(len(groups))
+    for index, (name, of_groups) in enumerate(values.items()):
+        axis.bar(places + (index - (len(values) - 1) / 2) * width, of_groups, width, color=_color(index, name)[0], label=name)
+    axis.set_xticks(places, [f"{label}\n{count:,} users" for label, count in groups])
+    axis.set_xlabel("training interactions of the target item")
+    axis.set_ylabel("test NDCG@10")
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _cost(rows):
+    """Seconds of training and peak memory."""
+    figure, (left, right) = _figure(9, 0.35 * len(rows) + 1.4, columns=2)
+    names = [row.name for row in rows]
+    for axis, values, label in (
+        (left, [row.average("seconds") for row in rows], "seconds of training"),
+        (right, [row.average("peak_memory") / 2**20 for row in rows], "peak memory, MB"),
+    ):
+        bars = axis.barh(names, values, color="C0")
+        axis.bar_label(bars, fmt="{:,.0f}", padding=3)
+        axis.margins(x=0.15)
+        axis.invert_yaxis()
+        axis.grid(axis="y", visible=False)
+        axis.set_xlabel(label)
+    return figure

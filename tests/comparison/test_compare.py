@@ -1,0 +1,168 @@
+"""The matrix of runs: what is there is not repeated, what fails is reported, and nothing else gets into the folder."""
+
+import json
+from pathlib import Path
+
+import filelock
+import pytest
+from click.testing import CliRunner
+from small import SMALL
+
+from recbole_vqrec.cli import main
+from recbole_vqrec.comparison import executor, worker
+from recbole_vqrec.comparison.compare import LOCK, compare
+from recbole_vqrec.comparison.runs import Run, failures, finished_runs
+from recbole_vqrec.comparison.tuning import best_trial, stated_options, trials
+from recbole_vqrec.errors import VQRecError
+
+OPTIONS = {**SMALL, "topk": [5, 10], "valid_metric": "NDCG@10"}
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Run without processes, which cost seconds each; return the names of the runs that are executed."""
+    executed = []
+
+    def execute(self, run):
+        executed.append(run.name)
+        try:
+            worker.execute(run)
+        except VQRecError as error:
+            run.failure.write_text(json.dumps({"error": str(error)}))
+            return str(error)
+        return None
+
+    monkeypatch.setattr(executor._Children, "execute", execute)
+    return executed
+
+
+def small_compare(models, seeds=1, **options):
+    said = []
+    report = compare(["tiny"], models, "out", seeds, options={**OPTIONS, **options}, say=said.append)
+    return report, said
+
+
+def test_the_command_runs_processes_reports_failures_and_makes_the_report_again(tiny):
+    arguments = [f"--{name}={value}" for name, value in OPTIONS.items()]
+    command = ["compare", "--datasets", "tiny", "--models", "VQRec,FDSA,Caser", "--out", "out", "--processes", "2"]
+    result = CliRunner().invoke(main, [*command, *arguments])
+    assert result.exit_code == 0, result.output
+    assert "failed: tiny FDSA seed-2020" in result.output and "embed --dataset tiny" in result.output
+    folder = "out/tiny/VQRec/seed-2020"
+    text = open("out/report.md").read()
+    assert "| R@10" in text and "Caser" in text and "embed --dataset tiny" in text.split("## Failed runs")[1]
+    assert sorted(path.name for path in Path(folder).iterdir()) == [
+        "ranks.safetensors", "result.json", "run.log",
+    ]  # fmt: skip
+    stored = json.loads(open(f"{folder}/result.json").read())
+    assert stored["seed"] == 2020 and stored["versions"]["recbole"] == "1.2.1" and stored["seconds"] > 0
+    assert len(stored["train_losses"]) == len(stored["valid_scores"]) == 1 and stored["statistics"][:2] == [30, 12]
+    html = open("out/report.html").read()
+    assert html.count("data:image/png;base64,") == 4 and 'src="plots' not in html and "<table>" in html
+    again = CliRunner().invoke(main, ["compare", "--from", "out"])
+    assert again.exit_code == 0 and "2 runs, 1 failed" in again.output
+
+
+def test_a_run_that_is_there_is_not_repeated(tiny, in_process):
+    small_compare(["VQRec"], seeds=2)
+    assert in_process == ["seed-2020", "seed-2021"]
+    small_compare(["VQRec", "SASRec"], seeds=3)
+    assert sorted(in_process[2:]) == ["seed-2020", "seed-2021", "seed-2022", "seed-2022"]
+    scores = [result["test_result"] for _, row, _, result in finished_runs("out") if row == "VQRec"]
+    assert len(scores) == 3 and scores[0] != scores[1]
+
+
+def test_a_failed_run_is_tried_again(tiny, in_process):
+    path = tiny / "tiny.small.codes.safetensors"
+    codes = path.read_bytes()
+    path.unlink()
+    small_compare(["SASRec", "VQRec"])
+    assert [(row, run) for _, row, run, _ in failures("out")] == [("VQRec", "seed-2020")]
+    path.write_bytes(codes)
+    monitored = len(in_process)
+    small_compare(["SASRec", "VQRec"])
+    assert len(in_process) == monitored + 1
+
+
+def test_a_crash_of_one_process_is_told_with_its_code(tiny, monkeypatch):
+    monkeypatch.setattr(executor.sys, "executable", "/bin/false")
+    run = Run("out", "tiny", "VQRec", "VQRec", 2020, dict(OPTIONS))
+    said = []
+    assert executor.execute_all([run], 1, say=said.append) == [None]
+    assert said == ["failed: tiny VQRec seed-2020: crashed with code 1: "] and not run.folder.exists()
+
+
+def test_runs_with_other_options_or_of_another_version_are_refused(tiny, in_process):
+    small_compare(["VQRec"])
+    with pytest.raises(VQRecError, match="run with other options .learning_rate: None there, 0.5 asked for"):
+        small_compare(["VQRec"], learning_rate=0.5)
+    path = "out/tiny/VQRec/seed-2020/result.json"
+    stored = json.loads(open(path).read())
+    open(path, "w").write(json.dumps({**stored, "format": 99}))
+    with pytest.raises(VQRecError, match="result.json: format version 99, this program reads 1"):
+        small_compare(["VQRec"])
+    open(path, "w").write("[")
+    with pytest.raises(VQRecError, match="not readable"):
+        small_compare(["VQRec"])
+
+
+def test_two_comparisons_in_one_folder(tiny, tmp_path):
+    (tmp_path / "out").mkdir()
+    with filelock.FileLock(tmp_path / "out" / LOCK):
+        with pytest.raises(VQRecError, match="another comparison is writing there"):
+            small_compare(["VQRec"])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"models": ["SASReck"]}, "unknown model 'SASReck', did you mean 'SASRec'"),
+        ({"datasets": ["tini"]}, "tini: data set folder not found, did you mean 'tiny'"),
+        ({"options": {"learning_rat": 1}}, "unknown option 'learning_rat', did you mean 'learning_rate'"),
+        ({"rows": {"A": {"model": "VQRec", "temperatur": 1}}, "models": ["A"]}, "A: unknown option 'temperatur'"),
+        ({"rows": {"A": {"model": "VQReck"}}, "models": ["A"]}, "unknown model 'VQReck', did you mean 'VQRec'"),
+    ],
+)
+def test_bad_input_stops_before_the_first_run(tiny, change, message):
+    with pytest.raises(VQRecError, match=message):
+        compare(**{"datasets": ["tiny"], "models": ["VQRec"], "out": "out", "options": dict(OPTIONS), **change})
+
+
+def test_a_report_without_runs(tmp_path):
+    result = CliRunner().invoke(main, ["compare", "--from", str(tmp_path)])
+    assert result.exit_code == 2 and "no finished run there" in result.output
+
+
+def test_tuning_takes_the_values_of_the_best_validation_score(tiny, in_process, monkeypatch):
+    grid = {"grid": {"others": {"learning_rate": [1e-9, 0.01]}}, "tuned": {}, "options": {"others": {}}}
+    monkeypatch.setattr("recbole_vqrec.comparison.tuning.read_props", lambda name: grid)
+    said = []
+    compare(["tiny"], ["SASRec"], "out", 1, 2, options={**OPTIONS, "epochs": 6}, say=said.append)
+    (_, _, _, result), = finished_runs("out")
+    tried = [json.loads(file.read_text()) for file in Path("out").glob("*/*/trial-*/result.json")]
+    best = max(tried, key=lambda trial: trial["best_valid_score"])
+    assert len(tried) == 2 and result["run_options"]["learning_rate"] == best["trial"]["learning_rate"]
+    assert f"tiny SASRec: best of 2 trials {best['trial']}" in said
+    assert best_trial([None]) == {}
+
+
+def test_each_row_gets_the_same_number_of_trials_at_most():
+    run = Run("out", "Scientific", "VQRec", "VQRec", 2020, {"epochs": 3})
+    some = trials(run, 4)
+    assert len(some) == len({trial.name for trial in some}) == 4
+    assert some == trials(run, 4)
+    assert all(trial.options["epochs"] == 3 and trial.trial.items() <= trial.options.items() for trial in some)
+    assert stated_options("GRU4Rec", "beauty") == {"hidden_size": 300, "embedding_size": 300}
+
+
+def test_rows_of_a_file_are_models_with_options_of_their_own(tiny, in_process, tmp_path):
+    (tmp_path / "rows.yaml").write_text("Small VQRec: {model: VQRec, learning_rate: 1e-2}\n")
+    arguments = [f"--{name}={value}" for name, value in OPTIONS.items()]
+    command = ["compare", "--datasets", "tiny", "--models", "Small VQRec", "--out", "out", "--rows", "rows.yaml"]
+    result = CliRunner().invoke(main, [*command, *arguments])
+    assert result.exit_code == 0, result.output
+    (_, row, _, stored), = finished_runs("out")
+    assert row == "Small VQRec" and stored["model"] == "VQRec" and stored["run_options"]["learning_rate"] == 0.01
+    (tmp_path / "rows.yaml").write_text("- VQRec\n")
+    result = CliRunner().invoke(main, [*command, *arguments])
+    assert result.exit_code == 2 and "expected lines of 'row name:" in result.output
