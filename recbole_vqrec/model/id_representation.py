@@ -19,15 +19,15 @@ class IdItemRepresentation(nn.Module):
 
     def __init__(self, n_items, hidden_size, initializer_range):
         super().__init__()
-        self.embedding = nn.Embedding(n_items, hidden_size, padding_idx=0)
-        nn.init.normal_(self.embedding.weight, std=initializer_range)
+        self.id_embedding = nn.Embedding(n_items, hidden_size, padding_idx=0)
+        nn.init.normal_(self.id_embedding.weight, std=initializer_range)
         with torch.no_grad():
-            self.embedding.weight[0] = 0
+            self.id_embedding.weight[0] = 0
 
     def table(self):
         """Return the vectors of all items, [N, H]; the padding item's is zero."""
-        return self.embedding.weight
+        return self.id_embedding.weight
 
     def of_items(self, items):
         """Return the vectors of some items, [R, H]."""
-        return F.embedding(items, self.embedding.weight)
+        return F.embedding(items, self.id_embedding.weight)

@@ -20,13 +20,15 @@ class TextItemRepresentation(nn.Module):
     Args:
         text_vectors (torch.FloatTensor): [N, d_w], row 0 the padding item.
         adaptor (nn.Module): [R, d_w] -> [R, H].
-        second_view (torch.FloatTensor, optional): [N, d_w] vectors of the texts with words left out.
+
+    Attributes:
+        second_view (torch.FloatTensor or None): [N, d_w] vectors of the texts with words left out, None until set.
     """
 
-    def __init__(self, text_vectors, adaptor, second_view=None):
+    def __init__(self, text_vectors, adaptor):
         super().__init__()
         self.register_buffer("text_vectors", text_vectors, persistent=False)
-        self.register_buffer("second_view", second_view, persistent=False)
+        self.register_buffer("second_view", None, persistent=False)
         self.adaptor = adaptor
 
     def table(self):
@@ -42,6 +44,31 @@ class TextItemRepresentation(nn.Module):
             second_view (bool): of their texts with words left out.
         """
         return self.adaptor((self.second_view if second_view else self.text_vectors)[items])
+
+
+class TextAndIdRepresentation(TextItemRepresentation):
+    """An item's adapted text vector plus an embedding of its id.
+
+    Args:
+        text_vectors, adaptor: as `TextItemRepresentation`.
+        hidden_size (int): H.
+        initializer_range (float): standard deviation of the initial id embeddings.
+    """
+
+    def __init__(self, text_vectors, adaptor, hidden_size, initializer_range):
+        super().__init__(text_vectors, adaptor)
+        self.id_embedding = nn.Embedding(len(text_vectors), hidden_size, padding_idx=0)
+        nn.init.normal_(self.id_embedding.weight, std=initializer_range)
+        with torch.no_grad():
+            self.id_embedding.weight[0] = 0
+
+    def table(self):
+        """Return the vectors of all items, [N, H]; the padding item's is zero."""
+        return super().table() + self.id_embedding.weight
+
+    def of_items(self, items, second_view=False):
+        """Return the vectors of some items, [R, H]; see `TextItemRepresentation.of_items`."""
+        return super().of_items(items, second_view) + F.embedding(items, self.id_embedding.weight)
 
 
 class LinearAdaptor(nn.Linear):

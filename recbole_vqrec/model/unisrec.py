@@ -5,14 +5,13 @@ Axis legend: B sequences, L positions, T trained pairs, N items with padding, H 
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from recbole_vqrec.data.text_vector_table import load_text_vectors
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.contrast import drop_items, in_batch_contrast
 from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.text_model import TextModel
-from recbole_vqrec.model.text_representation import MixtureOfExpertsAdaptor
+from recbole_vqrec.model.text_representation import MixtureOfExpertsAdaptor, TextAndIdRepresentation
 
 
 class UniSRec(TextModel):
@@ -36,10 +35,10 @@ class UniSRec(TextModel):
         if config["stage"] == "pretrain" and self.sequence_contrast and self.share_of_item_drop < 1:
             tokens = dataset.field2id_token[dataset.iid_field]
             self.items.second_view = torch.from_numpy(load_text_vectors(config, tokens, word_drop=True))
-        if config["transductive"]:
+        if config["transductive"] or "id" in str(config["item_representation"]).split("+"):
             self.tied_items = None  # ids tell all items apart
             size, scale = config["hidden_size"], config["initializer_range"]
-            self.items = TextAndIdRepresentation(self.items, len(dataset.item_text_vectors), size, scale)
+            self.items = TextAndIdRepresentation(self.items.text_vectors, self.items.adaptor, size, scale)
 
     def adaptor(self, config, text_size):
         """Return the mixture of experts."""
@@ -78,23 +77,3 @@ class UniSRec(TextModel):
                 made = self.items.of_items(items, second_view=True) if view else self.items.of_items(items)
                 vectors = vectors.index_copy(0, rows, F.embedding(index, made))
         return self.encoder(vectors, packed)[packed.last]
-
-
-class TextAndIdRepresentation(nn.Module):
-    """An item's text representation plus an embedding of its id (UniSRec, transductive)."""
-
-    def __init__(self, text, n_items, hidden_size, initializer_range):
-        super().__init__()
-        self.text = text
-        self.id_embedding = nn.Embedding(n_items, hidden_size, padding_idx=0)
-        nn.init.normal_(self.id_embedding.weight, std=initializer_range)
-        with torch.no_grad():
-            self.id_embedding.weight[0] = 0
-
-    def table(self):
-        """Return the vectors of all items, [N, H]; the padding item's is zero."""
-        return self.text.table() + self.id_embedding.weight
-
-    def of_items(self, items, **view):
-        """Return the vectors of some items, [R, H]."""
-        return self.text.of_items(items, **view) + self.id_embedding(items)

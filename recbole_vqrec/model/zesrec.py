@@ -3,11 +3,9 @@
 Axis legend: N items with padding, H hidden size.
 """
 
-import torch.nn.functional as F
-from torch import nn
-
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.sasrectext import SASRecText
+from recbole_vqrec.model.text_representation import TextAndIdRepresentation
 
 
 class ZESRec(SASRecText):
@@ -32,34 +30,11 @@ class ZESRec(SASRecText):
             if self.offset_penalty < 0:
                 raise VQRecError(f"offset_penalty: {self.offset_penalty}, expected 0 or more, or ~ for no offsets")
             self.tied_items = None  # offsets tell all items apart
-            self.items = OffsetItems(self.items, len(dataset.item_text_vectors), config["hidden_size"])
+            self.items = TextAndIdRepresentation(self.items.text_vectors, self.items.adaptor, config["hidden_size"], 0.0)
 
     def calculate_loss(self, interaction):
         """Return the cross-entropy as `NextItemModel` has it, plus the penalty of the offsets."""
         loss = super().calculate_loss(interaction)
         if self.offset_penalty is None:
             return loss
-        return loss + self.offset_penalty / 2 * self.items.offset.weight.square().sum()
-
-
-class OffsetItems(nn.Module):
-    """Universal embeddings and an offset of each item, zero at first.
-
-    Args:
-        universal (nn.Module): text item representation.
-        n_items, hidden_size (int): N, H.
-    """
-
-    def __init__(self, universal, n_items, hidden_size):
-        super().__init__()
-        self.universal = universal
-        self.offset = nn.Embedding(n_items, hidden_size, padding_idx=0)
-        nn.init.zeros_(self.offset.weight)
-
-    def table(self):
-        """Return the vectors of all items, [N, H]; the padding item's is zero."""
-        return self.universal.table() + self.offset.weight
-
-    def of_items(self, items):
-        """Return the vectors of some items, [R, H]."""
-        return self.universal.of_items(items) + F.embedding(items, self.offset.weight)
+        return loss + self.offset_penalty / 2 * self.items.id_embedding.weight.square().sum()

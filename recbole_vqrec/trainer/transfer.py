@@ -94,7 +94,7 @@ def load_pretrained(config, model, dataset):
     lines = [f"{len(loaded)} parameters loaded from {path}, {manifest['model']} on {manifest['dataset']}"]
     if fresh:
         lines.append(f"not in the checkpoint, start at random: {examples(fresh)}")
-    permutation = model.items.permutation
+    permutation = getattr(model.items, "permutation", None)
     if isinstance(permutation, CodePermutation) and CODE_EMBEDDING in loaded:
         codebook, assignment = _start(config, dataset, path, tensors, manifest)
         permutation.start(torch.from_numpy(codebook), torch.from_numpy(assignment), config["permutation_confidence"])
@@ -121,6 +121,8 @@ def _refuse_other_model(path, config, manifest):
 
 
 def _refuse_other_layout(path, config, manifest, dataset):
+    if not hasattr(dataset, "codebooks"):
+        return  # a model that reads no codes
     found = (manifest["config"]["codebooks"], manifest["config"]["codes_per_codebook"])
     own = (dataset.codebooks, dataset.codes_per_codebook)
     if found != own:

@@ -53,12 +53,12 @@ def test_fdsa_joins_the_states_of_ids_and_texts():
     model = build("FDSA").eval()
     item_seq = torch.tensor([[1, 2, 3]])
     packed = PackedSequences(torch.tensor([3]))
-    ids = model.encoder(model.items.embedding.weight[item_seq[0]], packed)
+    ids = model.encoder(model.items.id_embedding.weight[item_seq[0]], packed)
     texts = model.feature_encoder(model.features.table()[item_seq[0]], packed)
     joined = torch.cat([ids, texts], dim=1) @ model.fusion.weight.T + model.fusion.bias
     assert torch.allclose(model.forward(item_seq, torch.tensor([3]))[0], joined[2], atol=1e-6)
     scores = model.full_sort_predict(Interaction({"item_id_list": item_seq, "item_length": torch.tensor([3])}))
-    assert torch.allclose(scores[0], joined[2] @ model.items.embedding.weight.T, atol=1e-6)
+    assert torch.allclose(scores[0], joined[2] @ model.items.id_embedding.weight.T, atol=1e-6)
 
 
 def test_recguru_rebuilds_the_sequence_from_the_users_state():
@@ -191,7 +191,7 @@ def test_s3rec_leaves_a_pretrained_checkpoint_and_differs_from_sasrec():
     assert manifest["model"] == "S3Rec" and "model.attribute_embedding.weight" in tensors
     plain = quick_start.run("S3Rec", "tiny", None, {**SMALL, "pretrain_epochs": 0})
     trained, _, _ = checkpoint.load(plain["run"])
-    assert not torch.allclose(trained["model.items.embedding.weight"], tensors["model.items.embedding.weight"])
+    assert not torch.allclose(trained["model.items.id_embedding.weight"], tensors["model.items.id_embedding.weight"])
 
 
 @pytest.mark.parametrize("name", NAMES)

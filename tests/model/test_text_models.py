@@ -11,6 +11,7 @@ from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.text_representation import MixtureOfExpertsAdaptor
+from recbole_vqrec.trainer import checkpoint
 
 ITEMS = [f"i{number}" for number in range(12)]
 NAMES = ["SASRecText", "ZESRec", "UniSRec"]
@@ -66,8 +67,9 @@ def test_zesrec_penalizes_offsets(vectors):
     model = build("ZESRec", offset_penalty=0.3).eval()
     plain = model.calculate_loss(histories()).item()
     with torch.no_grad():
-        model.items.offset.weight[1:] = 0.1
-        table = model.items.universal.table() + model.items.offset.weight
+        model.items.id_embedding.weight[1:] = 0.1
+        table = model.items.adaptor(model.items.text_vectors) + model.items.id_embedding.weight
+        table[0] = 0
     assert torch.allclose(model.item_table(), table)
     scores = model.full_sort_predict(histories())[:, 1:]
     entropy = torch.nn.functional.cross_entropy(scores, histories()["item_id"] - 1)
@@ -87,7 +89,7 @@ def test_pretraining_contrasts_each_position_with_the_batch(vectors, name):
     for prefix, target in zip(prefixes, targets):
         query = model.queries(model.forward(torch.tensor([prefix]), torch.tensor([len(prefix)])))[0]
         others = [other for other in targets if other != target]
-        scores = [float(query @ table[item]) for item in [target, *others]]
+        scores = [(query @ table[item]).item() for item in [target, *others]]
         total -= scores[0] - torch.logsumexp(torch.tensor(scores), 0).item()
     assert model.pretraining_loss(batch).item() == pytest.approx(total / 6, rel=1e-4)
 
@@ -125,7 +127,8 @@ def test_unisrec_asks_for_word_drop_vectors_where_it_needs_them(tiny, vectors):
 
 def test_transductive_items_are_text_plus_id(vectors):
     model = build("UniSRec", transductive=True).eval()
-    expected = model.items.text.table() + model.items.id_embedding.weight
+    expected = model.items.adaptor(model.items.text_vectors) + model.items.id_embedding.weight
+    expected[0] = 0
     assert torch.allclose(model.items.table(), expected) and model.items.table()[0].abs().sum() == 0
     assert torch.allclose(model.items.of_items(torch.tensor([3, 1])), expected[[3, 1]], atol=1e-6)
 
@@ -181,3 +184,14 @@ def test_a_run_is_read_again(vectors, name):
     result = quick_start.run(name, "tiny", None, dict(SMALL))
     _, model, _, _, _, _ = quick_start.load_data_and_model(result["run"])
     assert type(model).__name__ == name
+
+
+@pytest.mark.parametrize("name, preset", [("UniSRec", "inductive"), ("UniSRec", "transductive"), ("SASRecText", "full")])
+def test_fine_tuning_starts_from_a_pretrained_adaptor_and_encoder(tiny, vectors, name, preset):
+    pretrained = quick_start.run(name, "tiny", None, dict(SMALL))
+    given = {**SMALL, "preset": preset, "learning_rate": 1e-9}
+    tuned = quick_start.finetune("tiny", pretrained["run"], None, given)
+    before, after = (checkpoint.load(result["run"])[0] for result in (pretrained, tuned))
+    carried = [key for key in before if key.startswith("model.")]
+    assert any("adaptor" in key for key in carried) and all(torch.allclose(before[k], after[k], atol=1e-5) for k in carried)
+    assert ("model.items.id_embedding.weight" in after) == (preset == "transductive")
