@@ -1,4 +1,4 @@
-"""Atomic files (+ item codes, text vectors) -> RecBole data sets in exact order, prefix rows at once, short batches.
+"""Atomic files (+ codes, texts, attributes) -> RecBole data sets in exact order, prefix rows at once, short batches.
 
 Axis legend: R prefix rows, B rows of a batch, L history limit, N items with padding, D codebooks.
 """

@@ -44,7 +44,8 @@ def load_item_attributes(config, tokens):
     counts = Counter(attribute for attributes in of_item for attribute in attributes)
     names = sorted(name for name, count in counts.items() if count >= config["attribute_min_items"])
     if not names:
-        raise VQRecError(f"{path}: no value of {', '.join(columns)} is shared by {config['attribute_min_items']} items; {remedy}")
+        fewest = config["attribute_min_items"]
+        raise VQRecError(f"{path}: no value of {', '.join(columns)} is shared by {fewest} items; {remedy}")
     place = {name: index for index, name in enumerate(names)}
     made = np.zeros((len(tokens), len(names)), dtype=bool)
     for row, attributes in enumerate(of_item, start=1):
@@ -59,12 +60,14 @@ def _columns(config, table, path, remedy):
     if given:
         missing = [name for name in given if name not in table]
         if missing:
-            raise VQRecError(f"{path}: has no column {examples(missing)}, only {', '.join(map(str, table.columns))}; {remedy}")
+            there = ", ".join(map(str, table.columns))
+            raise VQRecError(f"{path}: has no column {examples(missing)}, only {there}; {remedy}")
         return given
     found = [name for name in USUAL_COLUMNS if name in table] or ["text"] * ("text" in table)
     if not found:
         raise VQRecError(
-            f"{path}: has none of the columns {', '.join(USUAL_COLUMNS)}, text; {config['model']} needs attributes: {remedy}"
+            f"{path}: has none of the columns {', '.join(USUAL_COLUMNS)}, text; {config['model']} needs attributes: "
+            f"{remedy}"
         )
     return found
 

@@ -35,7 +35,8 @@ class RecGURU(NextItemModel):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         size, scale = config["hidden_size"], config["initializer_range"]
-        self.reconstruction_weight, self.adversarial_weight = config["reconstruction_weight"], config["adversarial_weight"]
+        self.reconstruction_weight = config["reconstruction_weight"]
+        self.adversarial_weight = config["adversarial_weight"]
         if min(self.reconstruction_weight, self.adversarial_weight) < 0:
             raise VQRecError("reconstruction_weight and adversarial_weight cannot be below 0")
         self.items = IdItemRepresentation(self.n_items, size, scale)

@@ -78,7 +78,7 @@ class S3Rec(NextItemModel):
         return sum(weight * loss for weight, loss in zip(self.weights, losses))
 
     def whole_sequences(self, interaction):
-        """Return the sequences [B, L] with the item that follows as their last one, at most the latest L, and lengths."""
+        """Return the sequences [B, L] with the item that follows as last one, cut to the latest L, and lengths [B]."""
         item_seq, length = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
         if TARGET_LIST in interaction:
             following = interaction[TARGET_LIST].gather(1, length[:, None] - 1)
@@ -113,7 +113,8 @@ class S3Rec(NextItemModel):
         segment = torch.where(inside[:, None], vectors, self.mask_embedding)
         context = self.encoder(hole, packed, causal=False)[packed.last]
         segments = self.encoder(segment, packed, causal=False)[packed.last]
-        return F.cross_entropy(self.bilinear[3](context) @ segments.T, torch.arange(len(context), device=context.device))
+        own = torch.arange(len(context), device=context.device)
+        return F.cross_entropy(self.bilinear[3](context) @ segments.T, own)
 
 
 def mask_some(packed, probability):

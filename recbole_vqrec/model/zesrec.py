@@ -30,7 +30,8 @@ class ZESRec(SASRecText):
             if self.offset_penalty < 0:
                 raise VQRecError(f"offset_penalty: {self.offset_penalty}, expected 0 or more, or ~ for no offsets")
             self.tied_items = None  # offsets tell all items apart
-            self.items = TextAndIdRepresentation(self.items.text_vectors, self.items.adaptor, config["hidden_size"], 0.0)
+            vectors, adaptor = self.items.text_vectors, self.items.adaptor
+            self.items = TextAndIdRepresentation(vectors, adaptor, config["hidden_size"], 0.0)
 
     def calculate_loss(self, interaction):
         """Return the cross-entropy as `NextItemModel` has it, plus the penalty of the offsets."""

@@ -18,9 +18,15 @@ th, td { padding: .3em .7em; border-bottom: 1px solid #ddd; text-align: right; w
 th:first-child, td:first-child { text-align: left } td { font-variant-numeric: tabular-nums }
 img { max-width: 100% } h2 { border-bottom: 2px solid #222; margin-top: 2em }"""
 
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Comparison</title><style>{style}</style></head><body>
+{body}
+</body></html>
+"""
 TIES = (
-    "Full ranking over all items, leave-one-out, history not masked. Where items score equally, a metric is its mean over "
-    "all orders of the tied items. Mean over test users and seeds; ± is the standard deviation between seeds. "
+    "Full ranking over all items, leave-one-out, history not masked. Where items score equally, a metric is its mean "
+    "over all orders of the tied items. Mean over test users and seeds; ± is the standard deviation between seeds. "
     "**Best**, <u>second</u>."
 )
 TEST = (
@@ -69,7 +75,7 @@ def _dataset_part(dataset, rows, plots, out):
     parts.append(_table(tables.main_table(rows)))
     for title, table, note in (
         ("VQRec against each", tables.significance_table(rows), TEST),
-        ("Beside the published numbers", tables.published_table(rows), "Published: VQ-Rec paper, WWW 2023, tables 3 and 4."),
+        ("Beside the published numbers", tables.published_table(rows), "Published: VQ-Rec paper, WWW 2023."),
         ("Sparse items", tables.group_table(rows), "Groups of like size by the target item's training interactions."),
         ("Cost", tables.cost_table(rows), "One process each; seconds of training with validation, peak memory."),
         ("Options", tables.options_table(rows), f"All models: {tables.shared_options(rows) or 'as in props/'}."),
@@ -82,7 +88,8 @@ def _dataset_part(dataset, rows, plots, out):
 def _table(table, align="right"):
     header, lines = table
     lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
-    return tabulate(lines, header, tablefmt="pipe", disable_numparse=True, colalign=("left", *[align] * (len(header) - 1)))
+    aligned = ("left", *[align] * (len(header) - 1))
+    return tabulate(lines, header, tablefmt="pipe", disable_numparse=True, colalign=aligned)
 
 
 def _versions(rows):
@@ -91,7 +98,8 @@ def _versions(rows):
     for of_dataset in rows.values():
         for row in of_dataset:
             for result in row.results:
-                kinds.setdefault(", ".join(f"{name} {value}" for name, value in result["versions"].items()), set()).add(row.name)
+                kind = ", ".join(f"{name} {value}" for name, value in result["versions"].items())
+                kinds.setdefault(kind, set()).add(row.name)
     if len(kinds) == 1:
         return next(iter(kinds))
     return "\n".join(f"- {', '.join(sorted(names))}: {kind}" for kind, names in kinds.items())
@@ -108,5 +116,4 @@ def _html(text, out):
         return f'src="data:image/png;base64,{data}"'
 
     body = re.sub(r'src="([^":]+\.png)"', embedded, body)
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Comparison</title><style>{STYLE}</style>'
-    return f"<!DOCTYPE html>\n<html lang=\"en\"><head>{head}</head><body>\n{body}\n</body></html>\n"
+    return PAGE.format(style=STYLE, body=body)

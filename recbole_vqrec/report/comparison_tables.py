@@ -68,7 +68,7 @@ def rows_of(finished):
         for runs in of_name.values():
             for folder, _, ranks in runs:
                 if ranks.user_ids != first[2].user_ids or (ranks.target_count != first[2].target_count).any():
-                    raise VQRecError(f"{folder}: has other test users or targets than {first[0]}; delete one and redo it")
+                    raise VQRecError(f"{folder}: has other test users or targets than {first[0]}; delete one, redo it")
         rows[dataset] = [
             Row(dataset, name, [result for _, result, _ in runs], [ranks for _, _, ranks in runs])
             for name, runs in of_name.items()
@@ -105,7 +105,8 @@ def main_table(rows):
         cells = []
         for row, mean in zip(rows, means):
             text = f"{mean:.4f}"
-            text = f"**{text}**" if round(mean, 4) == best[0] else f"<u>{text}</u>" if round(mean, 4) in best[1:2] else text
+            if round(mean, 4) in best[:2]:
+                text = f"**{text}**" if round(mean, 4) == best[0] else f"<u>{text}</u>"
             deviation = row.deviation(metric)
             cells.append(text if deviation is None else f"{text} ± {deviation:.4f}")
         ours = [mean for row, mean in zip(rows, means) if row.name == OURS]
@@ -133,7 +134,8 @@ def significance_table(rows, metric="ndcg@10"):
 def published_table(rows):
     """Return header and lines of our numbers beside the published ones, where the data set is the paper's."""
     published = published_results(rows[0].dataset, rows[0].results[0]["statistics"])
-    header = ["model", *(f"{short_name(metric)} {which}" for metric in METRICS for which in ("here", "paper")), "N@10 ratio"]
+    columns = [f"{short_name(metric)} {which}" for metric in METRICS for which in ("here", "paper")]
+    header = ["model", *columns, "N@10 ratio"]
     lines = []
     for row in rows:
         paper = published.get(row.name)

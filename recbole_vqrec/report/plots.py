@@ -83,7 +83,8 @@ def _curves(rows):
     for index, row in enumerate(rows):
         scores = row.results[0]["valid_scores"]
         color, style = _color(index, row.name)
-        axis.plot(range(1, len(scores) + 1), scores, style, color=color, label=row.name, marker="." if len(scores) < 3 else "")
+        marker = "." if len(scores) < 3 else ""
+        axis.plot(range(1, len(scores) + 1), scores, style, color=color, label=row.name, marker=marker)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("epoch")
     axis.set_ylabel("validation score (early stopping)")
@@ -98,7 +99,8 @@ def _groups(rows):
     width = 0.8 / max(len(values), 1)
     places = np.arange(len(groups))
     for index, (name, of_groups) in enumerate(values.items()):
-        axis.bar(places + (index - (len(values) - 1) / 2) * width, of_groups, width, color=_color(index, name)[0], label=name)
+        shifted = places + (index - (len(values) - 1) / 2) * width
+        axis.bar(shifted, of_groups, width, color=_color(index, name)[0], label=name)
     axis.set_xticks(places, [f"{label}\n{count:,} users" for label, count in groups])
     axis.set_xlabel("training interactions of the target item")
     axis.set_ylabel("test NDCG@10")

@@ -152,7 +152,8 @@ def test_s3rec_sums_its_four_tasks(monkeypatch):
 
 def test_s3rec_cuts_whole_sequences_to_the_latest_items():
     model = build("S3Rec")
-    full = Interaction({"item_id_list": torch.tensor([[1, 2, 3, 4, 5]]), "item_length": torch.tensor([5]), "item_id": torch.tensor([9])})
+    history, length, following = torch.tensor([[1, 2, 3, 4, 5]]), torch.tensor([5]), torch.tensor([9])
+    full = Interaction({"item_id_list": history, "item_length": length, "item_id": following})
     whole, length = model.whole_sequences(full)
     assert whole.tolist() == [[2, 3, 4, 5, 9]] and length.tolist() == [5]
 
