@@ -78,5 +78,5 @@ def _values(column, cells, separator):
         sentences = [[part for part in re.split(r"\.(?:\s+|$)", cell) if part][1:][-SENTENCES:] for cell in cells]
         return [{f"text: {part.strip().lower()}" for part in parts} for parts in sentences]
     parts = [re.split(separator, cell) for cell in cells]
-    cleaned = [{part.strip(" .").lower() for part in of_item} - {""} for of_item in parts]
-    return [{f"{column}: {part}" for part in of_item} for of_item in cleaned]
+    cleaned = [{part.strip(" .").lower() for part in of_item} for of_item in parts]
+    return [{f"{column}: {part}" for part in of_item if any(map(str.isalnum, part))} for of_item in cleaned]

@@ -83,6 +83,12 @@ def _place(row):
     return (model == OURS, order.index(model) if model in order else len(order), row.name)
 
 
+def ours(rows):
+    """Return the row that the others are compared with: VQRec, else the first row of that model, else None."""
+    named = [row for row in rows if row.name == OURS] + [row for row in rows if row.results[0]["model"] == OURS]
+    return named[0] if named else None
+
+
 def short_name(metric):
     """Return "N@10" for "ndcg@10"."""
     kind, _, limit = metric.partition("@")
@@ -97,7 +103,8 @@ def main_table(rows):
     Args:
         rows (list of Row): of one data set.
     """
-    header = ["metric", *(row.name for row in rows), "VQRec over best other"]
+    own = ours(rows)
+    header = ["metric", *(row.name for row in rows), f"{own.name if own else OURS} over best other"]
     lines = []
     for metric in METRICS:
         means = [row.mean(metric) for row in rows]
@@ -109,23 +116,22 @@ def main_table(rows):
                 text = f"**{text}**" if round(mean, 4) == best[0] else f"<u>{text}</u>"
             deviation = row.deviation(metric)
             cells.append(text if deviation is None else f"{text} ± {deviation:.4f}")
-        ours = [mean for row, mean in zip(rows, means) if row.name == OURS]
-        others = [mean for row, mean in zip(rows, means) if row.name != OURS]
-        gain = f"{ours[0] / max(others) - 1:+.1%}" if ours and others and max(others) > 0 else ""
+        others = [mean for row, mean in zip(rows, means) if row is not own]
+        gain = f"{own.mean(metric) / max(others) - 1:+.1%}" if own and others and max(others) > 0 else ""
         lines.append([short_name(metric), *cells, gain])
     return header, lines
 
 
 def significance_table(rows, metric="ndcg@10"):
     """Return header and lines of VQRec against each other row: difference, interval, p; empty without VQRec."""
-    ours = next((row for row in rows if row.name == OURS), None)
-    header = ["VQRec against", f"{short_name(metric)} difference", "95 % interval", "p", ""]
-    others = [row for row in rows if row is not ours]
-    if ours is None:
+    own = ours(rows)
+    header = [f"{own.name if own else OURS} against", f"{short_name(metric)} difference", "95 % interval", "p", ""]
+    others = [row for row in rows if row is not own]
+    if own is None:
         return header, []
     lines = []
     for row in others:
-        test = paired_test(ours.users(metric), row.users(metric))
+        test = paired_test(own.users(metric), row.users(metric))
         interval = f"{test.low:+.4f} to {test.high:+.4f}"
         lines.append([row.name, f"{test.difference:+.4f}", interval, f"{test.p_value:.2g}", test.stars(len(others))])
     return header, lines

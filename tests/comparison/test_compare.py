@@ -8,11 +8,13 @@ import pytest
 from click.testing import CliRunner
 from small import SMALL
 
+from recbole_vqrec import registry
 from recbole_vqrec.cli import main
 from recbole_vqrec.comparison import executor, worker
 from recbole_vqrec.comparison.compare import LOCK, compare
 from recbole_vqrec.comparison.runs import Run, failures, finished_runs
 from recbole_vqrec.comparison.tuning import best_trial, stated_options, trials
+from recbole_vqrec.config import known_options, read_props
 from recbole_vqrec.errors import VQRecError
 
 OPTIONS = {**SMALL, "topk": [5, 10], "valid_metric": "NDCG@10"}
@@ -166,3 +168,14 @@ def test_rows_of_a_file_are_models_with_options_of_their_own(tiny, in_process, t
     (tmp_path / "rows.yaml").write_text("- VQRec\n")
     result = CliRunner().invoke(main, [*command, *arguments])
     assert result.exit_code == 2 and "expected lines of 'row name:" in result.output
+
+
+def test_what_props_state_are_options_of_models():
+    stated = read_props("comparison.yaml")
+    named = [*stated["options"].items(), *stated["grid"].items()]
+    named += [entry for of_models in stated["tuned"].values() for entry in of_models.items()]
+    for model, options in named:
+        assert model == "others" or registry.entry(model)
+        assert set(options) <= known_options(), model
+    for options in stated["grid"].values():
+        assert all(isinstance(values, list) for values in options.values())

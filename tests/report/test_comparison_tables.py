@@ -6,11 +6,11 @@ from recbole_vqrec.evaluation.user_ranks import UserRanks
 from recbole_vqrec.report import comparison_tables as tables
 
 
-def row(name, *above_of_seeds, dataset="Scientific", statistics=(8442, 4385, 59427), **options):
+def row(name, *above_of_seeds, dataset="Scientific", statistics=(8442, 4385, 59427), model=None, **options):
     users, counts = ["a", "b", "c", "d"], np.array([0, 1, 2, 9])
     ranks = [UserRanks(users, np.array(above), np.zeros(4, int), counts) for above in above_of_seeds]
     result = {
-        "model": name, "statistics": list(statistics), "parameters": 1000, "epochs": 2, "seconds": 5.0,
+        "model": model or name, "statistics": list(statistics), "parameters": 1000, "epochs": 2, "seconds": 5.0,
         "peak_memory": 3 * 2**20, "run_options": options,
     }  # fmt: skip
     return tables.Row(dataset, name, [result] * len(ranks), ranks)
@@ -42,6 +42,13 @@ def test_significance_is_against_each_other_row():
     _, lines = tables.significance_table([row("SASRec", THIRD), row("VQRec", BEST)])
     assert lines[0][:2] == ["SASRec", "+0.5000"]
     assert tables.significance_table([row("SASRec", THIRD)])[1] == []
+
+
+def test_a_row_of_the_model_vqrec_stands_for_it_under_another_name():
+    rows = [row("SASRec", THIRD), row("VQRec pre-trained", BEST, model="VQRec")]
+    assert tables.main_table(rows)[0][-1] == "VQRec pre-trained over best other"
+    assert tables.significance_table(rows)[1][0][0] == "SASRec"
+    assert tables.ours([*rows, row("VQRec", THIRD)]).name == "VQRec" and tables.ours(rows[:1]) is None
 
 
 def test_groups_cost_and_options():
