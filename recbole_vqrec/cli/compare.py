@@ -1,5 +1,8 @@
 """`recbole-vqrec compare`: the matrix of data sets, models and seeds, and its report."""
 
+import signal
+import sys
+
 import click
 
 from recbole_vqrec.cli.common import one_line_errors
@@ -35,6 +38,7 @@ def compare(datasets, models, out, seeds, tune, processes, rows, data_path, conf
 
     if source:
         return write_report(source, say=click.echo)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the processes of the runs as well
     names = {"--datasets": _names(datasets), "--models": _names(models)}
     for option, given in names.items():
         if not given:

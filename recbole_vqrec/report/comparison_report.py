@@ -54,6 +54,9 @@ def write_report(out, say=print):
     parts = ["# Comparison", TIES]
     for dataset, of_dataset in rows.items():
         parts += _dataset_part(dataset, of_dataset, draw_all(of_dataset, out / "plots"), out)
+    for file in sorted(out.glob("**/ablation.md")):
+        title, _, content = file.read_text(encoding="utf-8").partition("\n")
+        parts += [f"#{title}", content.strip().replace("\n## ", "\n### ")]
     if failed:
         parts += ["## Failed runs", _table((["data set", "model", "run", "why"], failed), "left")]
     parts += ["## Made with", _versions(rows), f"`recbole-vqrec compare --from {out.name}` makes this report again."]

@@ -61,8 +61,11 @@ def test_the_command_runs_processes_reports_failures_and_makes_the_report_again(
     assert len(stored["train_losses"]) == len(stored["valid_scores"]) == 1 and stored["statistics"][:2] == [30, 12]
     html = open("out/report.html").read()
     assert html.count("data:image/png;base64,") == 4 and 'src="plots' not in html and "<table>" in html
+    Path("out/more").mkdir()
+    Path("out/more/ablation.md").write_text("# Ablation on tiny\n\nNote\n\n## Sparse items\n\nnone\n")
     again = CliRunner().invoke(main, ["compare", "--from", "out"])
     assert again.exit_code == 0 and "2 runs, 1 failed" in again.output
+    assert "## Ablation on tiny\n\nNote\n\n### Sparse items" in Path("out/report.md").read_text()
 
 
 def test_a_run_that_is_there_is_not_repeated(tiny, in_process):
