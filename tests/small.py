@@ -14,7 +14,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = Path(os.environ.get("VQREC_SHARED_DATA", ROOT.parent / "shared" / "data"))
 SMALL = {
     "hidden_size": 16, "inner_size": 16, "codebooks": 4, "codes_per_codebook": 8, "item_codes": "small",
-    "plm": "small-plm",
     "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0, "MAX_ITEM_LIST_LENGTH": 5, "train_batch_size": 64,
     "show_progress": False, "epochs": 1, "attribute_min_items": 2, "pretrain_epochs": 1, "topk": [5, 10],
 }  # fmt: skip
@@ -50,7 +49,7 @@ def small_config(model="VQRec", dataset="tiny", **options):
     return Config(model, dataset, None, {**SMALL, **options})
 
 
-def write_vectors(folder, name, items, size=6, plm="small-plm", inputs=None, seed=0):
+def write_vectors(folder, name, items, size=6, plm="bert-base-uncased", inputs=None, seed=0):
     """Write an embedding file with vectors drawn at random; return {item: vector}."""
     drawn = np.random.default_rng(seed).normal(size=(len(items), size)).astype(np.float32)
     manifest = {"dataset": name, "options": {"plm": plm, "pooling": "cls"}, "inputs": inputs or {}}

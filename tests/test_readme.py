@@ -71,7 +71,7 @@ def test_own_data_set_flow(tiny, tmp_path):
     assert "up to date" in call("embed", "--dataset", "tiny", "--plm", str(plm))
     assert "distinct" in call("encode", "--dataset", "tiny", "--plm", str(plm), *layout)
     assert "up to date" in call("encode", "--dataset", "tiny", "--plm", str(plm), *layout)
-    options = {name: value for name, value in SMALL.items() if name not in ("item_codes", "plm")}
+    options = {name: value for name, value in SMALL.items() if name != "item_codes"}
     given = [f"--{name}={value}" for name, value in options.items()]
     output = call("run", "--models=VQRec,SASRec", "--dataset=tiny", f"--plm={plm}", *given)
     assert "VQRec" in output and "SASRec" in output and "table: " in output

@@ -15,7 +15,7 @@ ITEMS = [f"i{number}" for number in range(12)]
 
 
 def text_config(**options):
-    return small_config("SASRec", plm="small-plm", **options)
+    return small_config("SASRec", plm="bert-base-uncased", **options)
 
 
 def test_vectors_are_matched_by_item_id(tiny):
@@ -39,7 +39,7 @@ def test_the_splits_share_one_table(tiny):
 
 def test_missing_vectors_say_how_to_make_them_and_which_there_are(tiny):
     write_vectors(tiny, "tiny", ITEMS, plm="other")
-    with pytest.raises(VQRecError, match="embed --dataset tiny --plm small-plm.*there are tiny.other.emb.safetensors"):
+    with pytest.raises(VQRecError, match="embed --dataset tiny --plm bert-base-uncased.*there are tiny.other.emb.safetensors"):
         SequenceDataset(text_config()).item_text_vectors
 
 
@@ -56,7 +56,7 @@ def test_stale_vectors_are_refused(tiny):
 
 
 def test_vectors_that_are_not_finite_are_refused(tiny):
-    path = artifacts.embedding_file(tiny, "tiny", "small-plm")
+    path = artifacts.embedding_file(tiny, "tiny", "bert-base-uncased")
     manifest = {"options": {}, "inputs": {}}
     vectors = np.ones((12, 6), np.float32)
     vectors[3, 2] = np.nan
@@ -78,8 +78,8 @@ def test_a_merged_data_set_takes_its_domains_vectors(tmp_path):
     merged.mkdir()
     record = {"kind": "preprocessed data set", "format": 1, "source": "merge", "options": {"datasets": ["b", "a"]}}
     (merged / "mix.preprocess.json").write_text(json.dumps(record))
-    options = {"data_path": str(merged), "dataset": "mix", "plm": "small-plm"}
+    options = {"data_path": str(merged), "dataset": "mix", "plm": "bert-base-uncased"}
     assert np.allclose(load_text_vectors(options, tokens), expected)
-    artifacts.embedding_file(tmp_path / "dataset" / "b", "b", "small-plm").unlink()
+    artifacts.embedding_file(tmp_path / "dataset" / "b", "b", "bert-base-uncased").unlink()
     with pytest.raises(VQRecError, match="embed --dataset b"):
         load_text_vectors(options, tokens)

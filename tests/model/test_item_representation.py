@@ -47,7 +47,7 @@ def test_a_new_item_is_the_same_as_one_of_the_data_set():
 @pytest.mark.parametrize("name", REPRESENTATIONS)
 def test_every_part_learns_and_is_in_the_checkpoint(tiny, name):
     write_vectors(tiny, "tiny", [f"i{number}" for number in range(12)])
-    config = small_config(item_representation=name, plm="small-plm", epochs=2)
+    config = small_config(item_representation=name, plm="bert-base-uncased", epochs=2)
     data = data_preparation(config, create_dataset(config))
     model = config.model_class(config, data[0]._dataset)
     state = set(model.items.state_dict())

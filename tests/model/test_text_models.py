@@ -95,7 +95,7 @@ def test_pretraining_contrasts_each_position_with_the_batch(vectors, name):
 
 
 def test_unisrec_adds_the_contrast_of_sequences_with_words_or_items_left_out(tiny, vectors):
-    write_vectors(tiny, "tiny", ITEMS, plm="small-plm.word-drop", seed=1)
+    write_vectors(tiny, "tiny", ITEMS, plm="bert-base-uncased.word-drop", seed=1)
     config = small_config("UniSRec", sequence_contrast=0.5, item_drop=0.0)
     config["stage"] = "pretrain"
     dataset = data_preparation(config, create_dataset(small_config("UniSRec")))[0]._dataset
@@ -121,7 +121,7 @@ def test_unisrec_asks_for_word_drop_vectors_where_it_needs_them(tiny, vectors):
     config = small_config("UniSRec")
     config["stage"] = "pretrain"
     dataset = data_preparation(config, create_dataset(small_config("UniSRec")))[0]._dataset
-    with pytest.raises(VQRecError, match="embed --dataset tiny --plm small-plm --word-drop 0.15"):
+    with pytest.raises(VQRecError, match="embed --dataset tiny --plm bert-base-uncased --word-drop 0.15"):
         config.model_class(config, dataset)
 
 
@@ -171,7 +171,7 @@ def test_settings_they_cannot_use(vectors, name, options, message):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_data_set_without_text(tiny, name):
-    with pytest.raises(VQRecError, match="embed --dataset tiny --plm small-plm"):
+    with pytest.raises(VQRecError, match="embed --dataset tiny --plm bert-base-uncased"):
         build(name)
     stock = create_dataset(small_config("SASRec"))
     stock.__class__ = type(stock).__mro__[1]  # RecBole's own data set knows no text vectors

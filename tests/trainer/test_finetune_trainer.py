@@ -18,7 +18,7 @@ from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.sequence_trainer import create_trainer
 
 ITEMS = [f"i{number}" for number in range(12)]
-OPTIONS = {**SMALL, "plm": "small-plm", "permutation_start": "usage", "state": "WARNING"}
+OPTIONS = {**SMALL, "plm": "bert-base-uncased", "permutation_start": "usage", "state": "WARNING"}
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_checkpoint_of_another_layout_says_how_to_encode(pretrained, other):
 def test_a_checkpoint_of_another_language_model_says_how_to_embed(other):
     run = quick_start.run("VQRec", "tiny", None, {**OPTIONS, "item_representation": "code+text"})["run"]
     write_vectors(other, "other", ITEMS, size=9, plm="wide")
-    with pytest.raises(VQRecError, match="text vectors of small-plm, this run has those of wide; embed and encode other"):
+    with pytest.raises(VQRecError, match="text vectors of bert-base-uncased, this run has those of wide; embed and encode other"):
         quick_start.finetune("other", run, None, options(plm="wide"))
 
 
