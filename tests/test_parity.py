@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from small import small_config
+from small import small_config, write_vectors
 from recbole.data import data_preparation
 
 from recbole_vqrec import registry
@@ -18,6 +18,15 @@ NO_DROPOUT = {
     "dropout_probs": [0.0, 0.0], "mask_ratio": 0.5,
 }  # fmt: skip
 SIZES = {"embedding_size": 16, "n_layers": 2, "n_heads": 2, "num_layers": 1}
+
+
+@pytest.fixture(autouse=True)
+def texts_and_attributes(tiny):
+    """Give the items what models beside VQRec read."""
+    items = [f"i{number}" for number in range(12)]
+    write_vectors(tiny, "tiny", items)
+    lines = [f"{item}\tkind {index % 3}" for index, item in enumerate(items)]
+    (tiny / "tiny.item").write_text("item_id:token\tcategories:token_seq\n" + "\n".join(lines) + "\n")
 
 
 def prepared(name, **options):
@@ -40,7 +49,7 @@ def mean_loss(model, batches, loss, pairs):
     return total.item(), gradient
 
 
-@pytest.mark.parametrize("name", ["VQRec", "SASRec", "GRU4Rec"])
+@pytest.mark.parametrize("name", ["VQRec", "SASRec", "GRU4Rec", "SASRecText", "ZESRec", "FDSA", "S3Rec"])
 def test_all_positions_equal_padded_prefix_rows(tiny, name):
     config, (stock, _, _), model = prepared(name, training_batches="stock_rows")
     loss = model.calculate_loss if name in registry.OWN_MODELS else all_positions_loss(model)
