@@ -6,6 +6,7 @@ Axis legend: N items.
     dataset/<D>/<D>.<plm>.emb.safetensors     text embeddings, one row an item
     dataset/<D>/<D>.<codes>.codes.safetensors item codes and the quantizer that made them
     saved/<run>/checkpoint.safetensors        a trained model
+    saved/<run>/catalogue.safetensors         the items a run can recommend: ids, texts, codes, popularity
 """
 
 import contextlib
@@ -42,6 +43,11 @@ def codes_file(folder, dataset, codes):
     return Path(folder) / f"{dataset}.{codes}.codes.safetensors"
 
 
+def catalogue_file(run):
+    """Return the path of the items that a run can recommend, given its folder."""
+    return Path(run) / "catalogue.safetensors"
+
+
 def short_name(plm):
     """Return a file-name-safe short name of a language model given by hub name, folder or `package:NAME`."""
     name = str(plm).removeprefix("package:").rstrip("/\\")
@@ -72,7 +78,7 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
 
     Args:
         path (str or Path): the file to write.
-        kind (str): what it is, "text embedding", "item codes" or "checkpoint".
+        kind (str): what it is, "text embedding", "item codes", "checkpoint" or "catalogue".
         tensors (dict of str to np.ndarray): the arrays; those aligned to items have N rows.
         manifest (dict): plain values that say how the arrays were made.
         item_ids (list of str, optional): N item ids, none with a line break.

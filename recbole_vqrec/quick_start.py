@@ -14,6 +14,7 @@ from recbole_vqrec.data.domain_batches import DomainBatches
 from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import RankCollector
+from recbole_vqrec.inference.from_dataset import catalogue_of
 from recbole_vqrec.preprocess.merge import merge_datasets
 from recbole_vqrec.preprocess.ml_100k import NAME as EMBEDDED_DATASET
 from recbole_vqrec.preprocess.ml_100k import preprocess_ml_100k
@@ -58,6 +59,8 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     network = config.model_class(config, train_data._dataset).to(config["device"])
     trainer = create_trainer(config, network)
     start_log(config, trainer.run_folder)
+    if saved:
+        catalogue_of(config, train_data._dataset).write(trainer.run_folder)
     getLogger().info(config)
     getLogger().info(data)
     getLogger().info(network)

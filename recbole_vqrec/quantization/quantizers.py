@@ -96,8 +96,11 @@ def load_quantizer(path, remedy="encode the data set again"):
     """
     tensors, _, _ = artifacts.read_artifact(path, KIND, remedy)
     stored = {name.removeprefix(PREFIX): array for name, array in tensors.items() if name.startswith(PREFIX)}
-    if "residual_centroids" in stored:
-        return ResidualQuantizer.from_tensors(stored)
-    if "rotation" in stored:
-        return ProductQuantizer.from_tensors(stored)
-    raise VQRecError(f"{path}: holds no quantizer, as with random codes; {remedy}")
+    if not stored:
+        raise VQRecError(f"{path}: holds no quantizer, as with random codes; {remedy}")
+    return quantizer_of(stored)
+
+
+def quantizer_of(tensors):
+    """Return the quantizer whose `tensors()` these are."""
+    return (ResidualQuantizer if "residual_centroids" in tensors else ProductQuantizer).from_tensors(tensors)

@@ -1,0 +1,182 @@
+"""The items a run can recommend, as one file of the run folder: ids, texts, codes, popularity, and how codes are made.
+
+Axis legend: N items without padding (row r is the model's item r + 1), D codebooks, M codes per codebook, d_w size of
+text vectors.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+from filelock import FileLock
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.errors import VQRecError, examples
+
+KIND = "catalogue"
+REMEDY = "give the folder of a run made by this version of 'recbole-vqrec run'"
+TEXTS_KEY, QUANTIZER_PREFIX = "texts", "quantizer."
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items with all that is needed to recommend them and to add others; a change gives a new one.
+
+    Args:
+        item_ids (list of str): N external ids, in the order of the model's items.
+        texts (list of str): N texts, "" where there is none.
+        popularity (np.ndarray): [N] int64 interactions in the training split.
+        removed (np.ndarray): [N] bool, items that are not recommended; histories may still hold them.
+        codes (np.ndarray, optional): [N, D] uint8 or int32 codes in 0 .. M - 1.
+        codes_per_codebook (int, optional): M.
+        quantizer (dict): arrays of the quantizer that made the codes; empty where there is none.
+        text_vectors (np.ndarray, optional): [N, d_w] float32, of models that read them.
+        made (dict): plain values: dataset, plm, pooling, max_text_length, text_columns, empty_text.
+    """
+
+    item_ids: list
+    texts: list
+    popularity: np.ndarray
+    removed: np.ndarray
+    codes: np.ndarray = None
+    codes_per_codebook: int = None
+    quantizer: dict = field(default_factory=dict)
+    text_vectors: np.ndarray = None
+    made: dict = field(default_factory=dict)
+
+    def __len__(self):
+        return len(self.item_ids)
+
+    def with_items(self, item_ids, texts, codes=None, text_vectors=None):
+        """Return a catalogue with further items at its end; an id that was removed takes its old row again.
+
+        Args:
+            item_ids, texts (list of str): n new items.
+            codes (np.ndarray, optional): [n, D], where this catalogue has codes.
+            text_vectors (np.ndarray, optional): [n, d_w], where this catalogue has text vectors.
+
+        Raises:
+            VQRecError: an id is here already.
+        """
+        row = self.refuse_present(item_ids)
+        again = [index for index, item_id in enumerate(item_ids) if item_id in row]
+        new = [index for index, item_id in enumerate(item_ids) if item_id not in row]
+        rows = [row[item_ids[index]] for index in again]
+
+        def joined(old, added):
+            if old is None:
+                return None
+            old = np.concatenate([old, added[new].astype(old.dtype)])
+            old[rows] = added[again]
+            return old
+
+        all_texts = [*self.texts, *(texts[index] for index in new)]
+        for index in again:
+            all_texts[row[item_ids[index]]] = texts[index]
+        return dataclasses.replace(
+            self,
+            item_ids=[*self.item_ids, *(item_ids[index] for index in new)],
+            texts=all_texts,
+            popularity=np.concatenate([self.popularity, np.zeros(len(new), dtype=np.int64)]),
+            removed=joined(self.removed, np.zeros(len(item_ids), dtype=bool)),
+            codes=joined(self.codes, codes),
+            text_vectors=joined(self.text_vectors, text_vectors),
+        )
+
+    def refuse_present(self, item_ids):
+        """Return item id -> row; raise `VQRecError` if some of the ids are recommended already."""
+        row = {item_id: index for index, item_id in enumerate(self.item_ids)}
+        here = [item_id for item_id in item_ids if item_id in row and not self.removed[row[item_id]]]
+        if here:
+            raise VQRecError(f"items that are in the catalogue already ({examples(here)}); remove them first")
+        return row
+
+    def without_items(self, item_ids):
+        """Return a catalogue that does not recommend these items.
+
+        Raises:
+            VQRecError: an id is not here.
+        """
+        row = {item_id: index for index, item_id in enumerate(self.item_ids)}
+        unknown = [item_id for item_id in item_ids if item_id not in row or self.removed[row[item_id]]]
+        if unknown:
+            raise VQRecError(f"items that are not in the catalogue ({examples(unknown)})")
+        removed = self.removed.copy()
+        removed[[row[item_id] for item_id in item_ids]] = True
+        return dataclasses.replace(self, removed=removed)
+
+    def write(self, run):
+        """Write the catalogue into a run folder, replacing the file there only when complete."""
+        tensors = {
+            TEXTS_KEY: np.frombuffer("".join(f"{one_line(text)}\n" for text in self.texts).encode(), np.uint8),
+            "popularity": self.popularity,
+            "removed": self.removed,
+            **{f"{QUANTIZER_PREFIX}{name}": array for name, array in self.quantizer.items()},
+        }
+        for name in ("codes", "text_vectors"):
+            if getattr(self, name) is not None:
+                tensors[name] = getattr(self, name)
+        manifest = {"made": self.made, "codes_per_codebook": self.codes_per_codebook}
+        artifacts.write_artifact(artifacts.catalogue_file(run), KIND, tensors, manifest, self.item_ids)
+
+    @classmethod
+    def read(cls, run):
+        """Return the catalogue of a run folder.
+
+        Raises:
+            VQRecError: missing, damaged, of another format version, or without one of its parts.
+        """
+        path = artifacts.catalogue_file(run)
+        tensors, item_ids, manifest = artifacts.read_artifact(path, KIND, REMEDY)
+        lacking = [name for name in (TEXTS_KEY, "popularity", "removed") if name not in tensors]
+        if lacking or item_ids is None:
+            raise VQRecError(f"{path}: lacks {examples(lacking or ['item ids'])}; {REMEDY}")
+        texts = tensors.pop(TEXTS_KEY).tobytes().decode().split("\n")[:-1]
+        quantizer = {name: tensors.pop(name) for name in list(tensors) if name.startswith(QUANTIZER_PREFIX)}
+        if {len(texts), *(len(array) for array in tensors.values())} != {len(item_ids)}:
+            raise VQRecError(f"{path}: its parts are not all of {len(item_ids):,} items; {REMEDY}")
+        return cls(
+            item_ids,
+            texts,
+            codes_per_codebook=manifest["codes_per_codebook"],
+            quantizer={name.removeprefix(QUANTIZER_PREFIX): array for name, array in quantizer.items()},
+            made=manifest["made"],
+            **tensors,
+        )
+
+
+def one_line(text):
+    """Return a text with every run of blanks and line breaks as one blank."""
+    return " ".join(str(text).split())
+
+
+def change_catalogue(run, change):
+    """Apply a change to the newest catalogue of a run folder and write it; processes that do so take turns.
+
+    Args:
+        run (str or Path): run folder.
+        change (callable): Catalogue -> Catalogue.
+
+    Returns:
+        tuple: the new catalogue, and its version as `catalogue_version` gives it.
+
+    Raises:
+        VQRecError: what `change` raises; the file is then as before.
+    """
+    path = artifacts.catalogue_file(run)
+    try:
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            catalogue = change(Catalogue.read(run))
+            catalogue.write(run)
+            return catalogue, catalogue_version(run)
+    except OSError as error:
+        raise VQRecError(f"{run}: cannot be written ({error.strerror}); choose a run folder you may write to") from error
+
+
+def catalogue_version(run):
+    """Return what differs between two versions of a run's catalogue file, None where there is none."""
+    try:
+        stat = artifacts.catalogue_file(run).stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

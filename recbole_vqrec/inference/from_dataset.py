@@ -1,0 +1,78 @@
+"""A run's data set -> its catalogue, written into the run folder so that the folder is enough to recommend.
+
+Axis legend: N items without padding, R prefix rows.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.data.item_code_table import codes_path
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.inference.catalogue import Catalogue
+from recbole_vqrec.preprocess.item_text import item_texts
+from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
+from recbole_vqrec.quantization.quantizers import PREFIX
+
+LANGUAGE_MODEL = ("plm", "pooling", "max_text_length", "text_columns", "empty_text")
+
+
+def catalogue_of(config, dataset):
+    """Return the catalogue of a run.
+
+    Args:
+        config (Config): of the run; it names the code file and the language model.
+        dataset (SequentialDataset): the training split, whose rows are prefixes, after the model has been built.
+    """
+    item_ids = [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
+    made = {"dataset": config["dataset"], **{name: config[name] for name in LANGUAGE_MODEL}}
+    codes, per_codebook, quantizer = None, None, {}
+    if getattr(dataset, "item_codes", None) is not None:
+        per_codebook = dataset.codes_per_codebook
+        flat = dataset.item_codes[1:].numpy()
+        codes = flat - 1 - np.arange(flat.shape[1]) * per_codebook
+        codes = codes.astype(np.uint8 if per_codebook <= 256 else np.int32)
+        file = codes_path(Path(config["data_path"]), config["dataset"], config)
+        tensors, _, manifest = artifacts.read_artifact(file, CODES_KIND, "encode the data set again")
+        quantizer = {name.removeprefix(PREFIX): array for name, array in tensors.items() if name.startswith(PREFIX)}
+        made.update(manifest.get("language_model", {}))
+    text_vectors = vars(dataset).get("item_text_vectors")  # read from its file when a model first asks for it
+    return Catalogue(
+        item_ids,
+        _texts(config, item_ids),
+        popularity(dataset),
+        np.zeros(len(item_ids), dtype=bool),
+        codes,
+        per_codebook,
+        quantizer,
+        None if text_vectors is None else text_vectors[1:].float().numpy(),
+        made,
+    )
+
+
+def popularity(dataset):
+    """Return how often each item occurs in the training split, [N] int64.
+
+    Args:
+        dataset (SequentialDataset): its R rows are (history -> item); a sequence's first item is the history of its
+            row with one item.
+    """
+    rows = dataset.inter_feat
+    counts = np.bincount(rows[dataset.iid_field].numpy(), minlength=dataset.item_num)
+    histories = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"].numpy()
+    first = histories[rows[dataset.item_list_length_field].numpy() == 1, 0]
+    return (counts + np.bincount(first, minlength=dataset.item_num))[1:]
+
+
+def _texts(config, item_ids):
+    """Return the items' texts, "" for those without; a run does not need them, so bad files are no error here."""
+    file = artifacts.atomic_file(config["data_path"], config["dataset"], "item")
+    columns = config["text_columns"]
+    if isinstance(columns, str):
+        columns = [name.strip() for name in columns.split(",")]
+    try:
+        text = dict(zip(*item_texts(file, columns, config["empty_text"] or " ")))
+    except VQRecError:
+        return [""] * len(item_ids)
+    return [text.get(item_id, "").strip() for item_id in item_ids]
