@@ -1,0 +1,150 @@
+"""A run folder held in memory: its model and items, and changes of the items that other threads and processes see whole."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from recbole_vqrec import artifacts
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.inference.catalogue import Catalogue, catalogue_version, change_catalogue
+from recbole_vqrec.inference.engine import create_engine, load_run
+from recbole_vqrec.inference.new_items import ItemEncoder, as_items
+from recbole_vqrec.trainer.checkpoint import checkpoint_file
+
+
+class Served(NamedTuple):
+    """What belongs together: swapped at once, so that a reader in another thread never sees half of a change."""
+
+    catalogue: Catalogue
+    engine: object
+    row: dict  # item id -> row
+    allowed: torch.Tensor  # rows that are recommended; None where all are
+
+
+class ServedRun:
+    """A trained model with its items; the base of `Recommender`.
+
+    Args:
+        run (str or Path): the folder.
+        config (Config): of the run.
+        state (dict): the model's state, name -> tensor.
+        catalogue (Catalogue): the items.
+    """
+
+    def __init__(self, run, config, state, catalogue):
+        self.run, self.config = Path(run), config
+        self._encoder = ItemEncoder(catalogue.made, catalogue.quantizer)
+        self._version = None
+        self._serve(catalogue, create_engine(config, catalogue, state))
+
+    @classmethod
+    def load(cls, run):
+        """Return the recommender of a run folder such as saved/<run>; the training data are not needed.
+
+        Raises:
+            VQRecError: a file is missing, damaged or of another version, or the model needs its training data.
+        """
+        config, state = load_run(run)
+        folder = checkpoint_file(run).parent
+        version = catalogue_version(folder)  # before it is read: a change in between is then taken over by `refresh`
+        recommender = cls(folder, config, state, Catalogue.read(folder))
+        recommender._version = version
+        return recommender
+
+    def _serve(self, catalogue, engine):
+        allowed = torch.from_numpy(np.flatnonzero(~catalogue.removed)) if catalogue.removed.any() else None
+        row = {item_id: index for index, item_id in enumerate(catalogue.item_ids)}
+        self.served = Served(catalogue, engine, row, allowed)
+
+    @property
+    def catalogue(self):
+        """The items, a `Catalogue`."""
+        return self.served.catalogue
+
+    def add_items(self, items, persist=False):
+        """Make new items recommendable: text -> language model -> the run's quantizer -> codes.
+
+        Args:
+            items (dict, str or Path): item id -> text, or an .item file.
+            persist (bool): also write them into the run folder, so that they are there after the next `load`.
+
+        Returns:
+            list of str: the ids added.
+
+        Raises:
+            VQRecError: see `new_items.as_items`; ids that are here already, or a model that knows its items by id.
+        """
+        item_ids, texts = as_items(items, self.catalogue.made)
+        self.catalogue.refuse_present(item_ids)  # before the slow step
+        features = self._features(texts)
+
+        def added(catalogue):
+            return catalogue.with_items(item_ids, texts, **features)
+
+        self._change(added, persist)
+        return item_ids
+
+    def _features(self, texts):
+        """Return what new items need besides id and text: codes, text vectors, or both."""
+        catalogue, features = self.catalogue, {}
+        if catalogue.codes is None and catalogue.text_vectors is None:
+            raise VQRecError(
+                f"{self.config['model']} knows its items by id only; new items need a model that reads texts, such as "
+                "VQRec, or a new training"
+            )
+        if catalogue.codes is not None:
+            self._encoder.quantizer()  # an error here comes before the slow step
+        vectors = self._encoder.vectors(texts)
+        if catalogue.codes is not None:
+            features["codes"] = self._encoder.quantizer().encode(vectors)
+        if catalogue.text_vectors is not None:
+            features["text_vectors"] = vectors
+        return features
+
+    def remove_items(self, item_ids, persist=False):
+        """Stop recommending items; histories may still hold them.
+
+        Args:
+            item_ids (list of str): ids of the catalogue.
+            persist (bool): also write it into the run folder.
+
+        Raises:
+            VQRecError: an id that is not in the catalogue.
+        """
+        item_ids = [item_ids] if isinstance(item_ids, str) else [str(item) for item in item_ids]
+        self._change(lambda catalogue: catalogue.without_items(item_ids), persist)
+
+    def _change(self, change, persist):
+        """Serve a changed catalogue; where it persists, it is the run folder's newest that is changed."""
+        version = self._version
+        if persist:
+            catalogue, version = change_catalogue(self.run, change)
+        else:
+            catalogue = change(self.catalogue)
+        self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
+        self._version = version
+
+    def refresh(self):
+        """Take over what other processes have written into the run folder; return whether there was anything."""
+        version = catalogue_version(self.run)
+        if version in (None, self._version):
+            return False
+        catalogue = Catalogue.read(self.run)
+        self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
+        self._version = version
+        return True
+
+    def save(self, folder):
+        """Write a run folder that recommends as this object does: the checkpoint and the items as they are now.
+
+        Args:
+            folder (str or Path): run folder to write; the run's own folder is fine.
+        """
+        source, target = checkpoint_file(self.run), checkpoint_file(Path(folder))
+        if source.resolve() != target.resolve():
+            with artifacts.replace_when_done(target) as temporary:
+                shutil.copyfile(source, temporary)
+        self.catalogue.write(folder)

@@ -1,0 +1,175 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from recbole_vqrec import Recommender, artifacts
+from recbole_vqrec.errors import VQRecError
+
+ITEMS = [f"i{number}" for number in range(12)]
+
+
+@pytest.mark.parametrize("name", ["VQRec", "SASRec", "CORE", "LightSANs"])
+def test_the_scores_are_those_of_the_model(trained, name):
+    run, (histories, scores) = trained[name]
+    found = Recommender.load(run).recommend(histories, k=100, filter_seen=False)
+    assert found.columns.tolist() == ["user", "rank", "item", "score"]
+    for user, expected in enumerate(scores):
+        own = found[found.user == user]
+        assert own["rank"].tolist() == list(range(1, 13)) and sorted(own.item) == sorted(ITEMS)
+        assert np.allclose(own.score, [expected[ITEMS.index(item)] for item in own.item], atol=1e-5)
+        assert (np.diff(own.score) <= 0).all()
+
+
+def test_the_run_folder_is_enough_and_nothing_is_unpickled(run, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("pickle used")
+
+    for module, name in ((torch, "load"), (torch, "save"), (pickle, "load"), (pickle, "loads"), (pickle, "dump")):
+        monkeypatch.setattr(module, name, refuse)
+    assert not (run.parent / "dataset").exists()
+    recommender = Recommender.load(run)
+    recommender.recommend([["i1", "i2"]], k=3)
+    recommender.save(run.parent / "copy")
+    Recommender.load(run.parent / "copy")
+
+
+def test_seen_items_are_left_out_and_candidates_keep_to_themselves(recommender):
+    found = recommender.recommend([["i1", "i2", "i1"]], k=12)
+    assert sorted(found.item) == sorted(set(ITEMS) - {"i1", "i2"})
+    found = recommender.recommend([["i1", "i2"]], k=12, candidates=["i2", "i5", "i3", "i5"])
+    assert sorted(found.item) == ["i3", "i5"]
+    every = recommender.recommend([["i1", "i2"]], k=12, filter_seen=False)
+    some = recommender.recommend([["i1", "i2"]], k=12, filter_seen=False, candidates=["i5", "i3"])
+    assert some.item.tolist() == [item for item in every.item if item in ("i3", "i5")]
+    assert recommender.recommend([["i1"]], k=3, candidates=["i1"]).empty
+
+
+def test_k_beyond_the_catalogue_gives_what_there_is(recommender):
+    assert len(recommender.recommend([["i1"]], k=10_000)) == 11
+    for wrong in (0, -1, 2.5, "3", True, None):
+        with pytest.raises(VQRecError, match="expected a whole number of at least 1"):
+            recommender.recommend([["i1"]], k=wrong)
+
+
+def test_unknown_items_are_skipped_and_counted_or_refused(recommender, caplog):
+    found = recommender.recommend([["i1", "none", "i2"], ["nil"]], k=3)
+    plain = recommender.recommend([["i1", "i2"]], k=3)
+    assert found.item[:3].tolist() == plain.item.tolist()
+    assert found.attrs == {"unknown_items": 2, "by_popularity": [1]}
+    assert "2 item ids of the histories are not known" in caplog.text
+    with pytest.raises(VQRecError, match=r"histories: 2 item ids that the run does not know \(none, nil\)"):
+        recommender.recommend([["i1", "none"], ["nil"]], unknown="error")
+    with pytest.raises(VQRecError, match=r"candidates: 1 item ids that the run does not know \(none\)"):
+        recommender.recommend([["i1"]], candidates=["i2", "none"])
+
+
+def test_an_empty_history_gives_the_most_popular(recommender, caplog):
+    found = recommender.recommend({"new": []}, k=12)
+    popularity = dict(zip(recommender.catalogue.item_ids, recommender.catalogue.popularity.tolist()))
+    assert found.score.tolist() == sorted(popularity.values(), reverse=True)
+    assert [popularity[item] for item in found.item] == found.score.tolist()
+    assert found.attrs["by_popularity"] == ["new"] and "most popular" in caplog.text
+
+
+def test_popularity_counts_the_training_split(sequences, recommender):
+    counts = dict.fromkeys(ITEMS, 0)
+    for items in sequences.values():
+        for item in items[:-2]:  # the last two are validation and test
+            counts[item] += 1
+    assert dict(zip(recommender.catalogue.item_ids, recommender.catalogue.popularity.tolist())) == counts
+
+
+def test_no_histories(recommender):
+    for nothing in ([], {}, pd.DataFrame({"user": [], "item": []})):
+        assert recommender.recommend(nothing).empty
+
+
+def test_one_history_gives_the_same_alone_and_among_many(recommender):
+    draw = np.random.default_rng(0)
+    histories = [[f"i{item}" for item in draw.integers(0, 12, size=draw.integers(1, 20))] for _ in range(150)]
+    together = recommender.recommend(histories, k=4)
+    for user in (0, 63, 64, 149):
+        alone = recommender.recommend([histories[user]], k=4)
+        same = together[together.user == user]
+        assert alone.item.tolist() == same.item.tolist()
+        assert np.allclose(alone.score, same.score, atol=1e-5)
+
+
+def test_only_the_latest_items_are_read_but_all_are_filtered(recommender):
+    long = ["i0", "i9", *["i3", "i4", "i5", "i6", "i7"]]  # the model reads five
+    found = recommender.recommend([long], k=12)
+    assert not {"i0", "i9"} & set(found.item)
+    short = recommender.recommend([long[-5:]], k=12)
+    assert [item for item in short.item if item not in ("i0", "i9")] == found.item.tolist()
+
+
+def test_product_of_the_embeddings_is_the_score(trained, recommender):
+    histories = [["i1", "i2"], ["i5"]]
+    for name in ("VQRec", "SASRec"):
+        recommender = Recommender.load(trained[name][0])
+        items, users = recommender.item_embeddings(), recommender.sequence_embeddings(histories)
+        scores = users.vectors @ items.vectors.T / (0.07 if name == "VQRec" else 1)
+        found = recommender.recommend(histories, k=12, filter_seen=False)
+        for row, user in enumerate(users.ids):
+            own = found[found.user == user]
+            assert np.allclose([scores[row, items.ids.index(item)] for item in own.item], own.score, atol=1e-4)
+    with pytest.raises(VQRecError, match="CORE has no vectors"):
+        Recommender.load(trained["CORE"][0]).sequence_embeddings(histories)
+    with pytest.raises(VQRecError, match=r"no embedding \(users 1\)"):
+        recommender.sequence_embeddings([["i1"], []])
+
+
+@pytest.mark.parametrize("name", ["VQRec", "SASRec"])
+def test_similar_items_are_those_of_largest_cosine(trained, name):
+    recommender = Recommender.load(trained[name][0])
+    ids, vectors = recommender.item_embeddings()
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = vectors @ vectors[ids.index("i4")]
+    expected = sorted((item for item in ids if item != "i4"), key=lambda item: -cosine[ids.index(item)])
+    found = recommender.similar_items("i4", 3)
+    assert found.columns.tolist() == ["rank", "item", "score"] and found.item.tolist() == expected[:3]
+    assert np.allclose(found.score, np.sort(cosine)[::-1][1:4], atol=1e-5)
+    with pytest.raises(VQRecError, match="similar: 1 item ids that the run does not know"):
+        recommender.similar_items("none")
+
+
+def test_explain_counts_shared_codes(recommender):
+    codes = dict(zip(recommender.catalogue.item_ids, recommender.catalogue.codes))
+    found = recommender.explain(["i1", "none", "i2", "i1", "i7"], "i2")
+    assert found.item[0] == "i2" and found.shared_codes[0] == 4 and (found.of_codes == 4).all()
+    assert sorted(found.item) == ["i1", "i2", "i7"]
+    for item, shared in zip(found.item, found.shared_codes):
+        assert shared == (codes[item] == codes["i2"]).sum()
+
+
+def test_a_model_without_codes_says_so(trained):
+    with pytest.raises(VQRecError, match="SASRec has no item codes"):
+        Recommender.load(trained["SASRec"][0]).explain(["i1"], "i2")
+
+
+@pytest.mark.parametrize("lost", ["checkpoint.safetensors", "catalogue.safetensors"])
+def test_a_run_folder_that_lacks_a_file(run, lost):
+    (run / lost).unlink()
+    with pytest.raises(VQRecError, match=f"{lost}: {lost.split('.')[0]} not found; give the folder of a run"):
+        Recommender.load(run)
+
+
+def test_a_run_folder_of_another_version(run, monkeypatch):
+    catalogue = Recommender.load(run).catalogue
+    monkeypatch.setattr(artifacts, "FORMAT_VERSION", 99)
+    catalogue.write(run)
+    monkeypatch.undo()
+    with pytest.raises(VQRecError, match="format version 99, this program reads 1"):
+        Recommender.load(run)
+
+
+def test_a_damaged_catalogue(run):
+    path = artifacts.catalogue_file(run)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(VQRecError, match="damaged"):
+        Recommender.load(run)
