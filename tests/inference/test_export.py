@@ -1,0 +1,93 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from recbole_vqrec import Recommender
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.inference import export_onnx as onnx_stage
+from recbole_vqrec.inference.export_onnx import export_onnx
+from recbole_vqrec.inference.export_vectors import export_faiss, export_parquet
+
+
+def test_parquet_holds_ids_vectors_and_codes(recommender, tmp_path):
+    recommender.remove_items(["i3"])
+    assert "11 items, vectors of size 16, L2-normalised" in export_parquet(recommender, tmp_path / "items.parquet")
+    table = pl.read_parquet(tmp_path / "items.parquet")
+    ids, vectors = recommender.item_embeddings()
+    assert table["item_id"].to_list() == ids and "i3" not in ids
+    assert np.array_equal(table["vector"].to_numpy(), vectors)
+    codes = dict(zip(recommender.catalogue.item_ids, recommender.catalogue.codes.tolist()))
+    assert dict(zip(ids, table["codes"].to_list())) == {item: codes[item] for item in ids}
+    assert table["text"][ids.index("i4")] == "red glue 4"
+
+
+@pytest.mark.parametrize("index", ["flat", "hnsw"])
+def test_a_faiss_index_recommends_what_the_recommender_does(recommender, tmp_path, index):
+    faiss = pytest.importorskip("faiss")
+    said = export_faiss(recommender, tmp_path / "items.faiss", index)
+    assert "12 vectors of size 16" in said and "finds 100.0% of the 10 nearest" in said
+    ids = (tmp_path / "items.faiss.ids.txt").read_text().splitlines()
+    queries = recommender.sequence_embeddings([["i1", "i2"], ["i7"]])
+    scores, rows = faiss.read_index(str(tmp_path / "items.faiss")).search(queries.vectors, 4)
+    found = recommender.recommend([["i1", "i2"], ["i7"]], k=4, filter_seen=False)
+    assert [[ids[row] for row in each] for each in rows] == [found.item[:4].tolist(), found.item[4:].tolist()]
+    assert np.allclose(scores.ravel() / 0.07, found.score, atol=1e-4)
+
+
+def test_an_ivfpq_index_of_many_items(recommender, tmp_path, monkeypatch):
+    faiss = pytest.importorskip("faiss")
+    from recbole_vqrec.inference import export_vectors
+    from recbole_vqrec.inference.recommender import Vectors
+
+    with pytest.raises(VQRecError, match="ivfpq needs 9,984 items or more, there are 12; use hnsw or flat"):
+        export_faiss(recommender, tmp_path / "few.faiss", "ivfpq")
+    assert not list(tmp_path.glob("few*"))
+    monkeypatch.setattr(export_vectors, "LEAST_FOR_IVFPQ", 300)
+    vectors = np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    many = Vectors([f"n{row}" for row in range(400)], vectors)
+    monkeypatch.setattr(type(recommender), "item_embeddings", lambda self: many)
+    export_faiss(recommender, tmp_path / "many.faiss", "ivfpq")
+    assert faiss.read_index(str(tmp_path / "many.faiss")).ntotal == 400
+    with pytest.raises(VQRecError, match="index: 'hnws' is none of flat, hnsw, ivfpq, did you mean 'hnsw'"):
+        export_faiss(recommender, tmp_path / "x.faiss", "hnws")
+
+
+def test_onnx_gives_the_sequence_embeddings_also_of_new_items(recommender, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    said = export_onnx(recommender, tmp_path / "encoder.onnx")
+    assert "lengths -> sequence [16]; differs from torch by" in said
+    assert [file.name for file in tmp_path.glob("*.onnx*")] == ["encoder.onnx"]
+    recommender.add_items({"new": "grey tape"})
+    histories = [["i1", "new"], ["i2", "i3", "i4", "i5", "i6"], ["new"], ["i9"]]
+    codes = dict(zip(recommender.catalogue.item_ids, recommender.catalogue.codes))
+    items, lengths = np.zeros((4, 5, 4), dtype=np.int64), np.array([2, 5, 1, 1])
+    for row, history in enumerate(histories):
+        items[row, : len(history)] = [codes[item] for item in history]
+    session = onnxruntime.InferenceSession(str(tmp_path / "encoder.onnx"))
+    (found,) = session.run(["sequence"], {"items": items, "lengths": lengths})
+    assert np.allclose(found, recommender.sequence_embeddings(histories).vectors, atol=1e-5)
+
+
+def test_onnx_of_a_stock_model(trained, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    recommender = Recommender.load(trained["SASRec"][0])
+    export_onnx(recommender, tmp_path / "sasrec.onnx")
+    ids = (tmp_path / "sasrec.onnx.ids.txt").read_text().splitlines()
+    items = np.array([[ids.index("i1") + 1, ids.index("i2") + 1, 0, 0, 0]])
+    session = onnxruntime.InferenceSession(str(tmp_path / "sasrec.onnx"))
+    (found,) = session.run(["sequence"], {"items": items, "lengths": np.array([2])})
+    assert np.allclose(found, recommender.sequence_embeddings([["i1", "i2"]]).vectors, atol=1e-5)
+    with pytest.raises(VQRecError, match="CORE has no vectors"):
+        export_onnx(Recommender.load(trained["CORE"][0]), tmp_path / "core.onnx")
+
+
+def test_an_export_that_differs_is_refused_and_not_kept(recommender, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr(onnx_stage, "TOLERANCE", 0.0)
+    with pytest.raises(VQRecError, match="differs from torch by"):
+        export_onnx(recommender, tmp_path / "encoder.onnx")
+    assert not list(tmp_path.glob("*.onnx*"))
