@@ -63,7 +63,7 @@ def create_engine(config, catalogue, state):
     """
     model = build_model(config, catalogue, state)
     code_vectors = getattr(getattr(model, "items", None), "code_vectors", lambda: None)()
-    if code_vectors is not None and hasattr(model, "temperature"):
+    if code_vectors is not None and getattr(model, "temperature", None) is not None:
         return CodeEngine(model, catalogue)
     return ModelEngine(model, config, catalogue, state)
 
@@ -163,7 +163,7 @@ class ModelEngine:
         self.model, self.config, self.state = model, config, state
         self.items = len(catalogue)
         self.full_length = registry.known(config["model"]).batches == registry.STOCK_ROWS
-        self.normalised = hasattr(model, "temperature")
+        self.normalised = getattr(model, "temperature", None) is not None
 
     def with_catalogue(self, catalogue):
         """Return an engine for a changed catalogue; raises `VQRecError` where the model cannot take new items."""
