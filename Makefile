@@ -23,7 +23,7 @@ $(VENV)/.installed: setup.py constraints.txt
 	$(PIP) torch==2.13.0
 	$(PIP) --no-deps recbole==1.2.1
 	$(PIP) setuptools wheel
-	$(PIP) --no-build-isolation --editable '.[offline,test]'
+	$(PIP) --no-build-isolation --editable '.[offline,serve,export,test]'
 	touch $@
 
 clean:

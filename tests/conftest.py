@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import settings
 from small import write_codes, write_inter
+from trained_runs import recommender, run, sequences, trained  # noqa: F401, fixtures of inference and serving
 
 from recbole_vqrec import compat
 

@@ -12,6 +12,7 @@ from recbole_vqrec.cli.preprocess import merge, preprocess
 from recbole_vqrec.cli.pretrain import import_checkpoint, pretrain
 from recbole_vqrec.cli.recommend import add_items, export, recommend, remove_items, similar
 from recbole_vqrec.cli.run import run
+from recbole_vqrec.cli.serve import serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,5 +26,5 @@ for command in (
     import_unisrec, export_unisrec, import_checkpoint,
 ):  # fmt: skip
     main.add_command(command)
-for command in (recommend, similar, add_items, remove_items, export):
+for command in (recommend, similar, add_items, remove_items, export, serve):
     main.add_command(command)

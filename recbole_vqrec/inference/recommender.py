@@ -58,8 +58,8 @@ class Recommender(ServedRun):
         users, lists = as_histories(histories)
         return self.recommend_for(users, lists, k, filter_seen, candidates, unknown)
 
-    def recommend_for(self, users, lists, k=10, filter_seen=True, candidates=None, unknown="skip"):
-        """Return what `recommend` does, for users and their lists of item ids."""
+    def recommend_for(self, users, lists, k=10, filter_seen=True, candidates=None, unknown="skip", notes=True):
+        """Return what `recommend` does, for users and their lists of item ids; `notes` logs what was left out."""
         refuse_no_count(k)
         served = self.served
         rows, skipped = self._rows(served, lists, unknown)
@@ -79,9 +79,9 @@ class Recommender(ServedRun):
             found[index] = self._popular(served, among, k)
         result = _as_table(users, found, served.catalogue.item_ids)
         result.attrs = {"unknown_items": skipped, "by_popularity": [users[index] for index in cold]}
-        if skipped:
+        if skipped and notes:
             LOGGER.warning("%s item ids of the histories are not known to the run and were left out", f"{skipped:,}")
-        if cold:
+        if cold and notes:
             LOGGER.warning("%s users without a known item get the most popular items", f"{len(cold):,}")
         return result
 
@@ -179,6 +179,29 @@ class Recommender(ServedRun):
         scores, places = (each.cpu().numpy() for each in top_k(served.engine.similar(vector, served.allowed), 1, k + 1))
         rows, scores = self._kept(scores[0], places[0], served.allowed, (row,), k)
         return _as_table([item], [(rows, scores)], served.catalogue.item_ids).drop(columns="user")
+
+    def text_of(self, item):
+        """Return the text of an item, "" where it has none."""
+        return self.catalogue.texts[self.served.row[item]]
+
+    def find_items(self, text, limit=10):
+        """Return (item, text) of items that are recommended and whose text or id holds `text`, in any case.
+
+        Texts that begin with it come first.
+        """
+        wanted, catalogue = text.strip().lower(), self.catalogue
+        first, later = [], []
+        for item, own, removed in zip(catalogue.item_ids, catalogue.texts, catalogue.removed):
+            if removed or not wanted:
+                continue
+            lower = own.lower()
+            if lower.startswith(wanted) or item.lower().startswith(wanted):
+                first.append((item, own))
+                if len(first) == limit:
+                    break
+            elif wanted in lower and len(later) < limit:
+                later.append((item, own))
+        return (first + later)[:limit]
 
     def explain(self, history, item):
         """Return how many codes each item of a history shares with an item, the most first.

@@ -1,6 +1,7 @@
 """A run folder held in memory: its model and items, and changes of the items that other threads and processes see whole."""
 
 import shutil
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ class ServedRun:
     def __init__(self, run, config, state, catalogue):
         self.run, self.config = Path(run), config
         self._encoder = ItemEncoder(catalogue.made, catalogue.quantizer)
-        self._version = None
+        self._version, self._changing = None, threading.RLock()
         self._serve(catalogue, create_engine(config, catalogue, state))
 
     @classmethod
@@ -119,22 +120,26 @@ class ServedRun:
 
     def _change(self, change, persist):
         """Serve a changed catalogue; where it persists, it is the run folder's newest that is changed."""
-        version = self._version
-        if persist:
-            catalogue, version = change_catalogue(self.run, change)
-        else:
-            catalogue = change(self.catalogue)
-        self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
-        self._version = version
+        with self._changing:
+            version = self._version
+            if persist:
+                catalogue, version = change_catalogue(self.run, change)
+            else:
+                catalogue = change(self.catalogue)
+            self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
+            self._version = version
 
     def refresh(self):
         """Take over what other processes have written into the run folder; return whether there was anything."""
-        version = catalogue_version(self.run)
-        if version in (None, self._version):
+        if catalogue_version(self.run) in (None, self._version):
             return False
-        catalogue = Catalogue.read(self.run)
-        self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
-        self._version = version
+        with self._changing:
+            version = catalogue_version(self.run)
+            if version in (None, self._version):
+                return False
+            catalogue = Catalogue.read(self.run)
+            self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
+            self._version = version
         return True
 
     def save(self, folder):

@@ -1,0 +1,177 @@
+"""A real server: two of them on one run folder, malformed requests, the OpenAPI document, the page in a browser."""
+
+import contextlib
+import random
+import shutil
+import socket
+from urllib.parse import quote, urlsplit
+
+import pytest
+import requests
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+from server_process import resident_memory, serving  # noqa: E402
+
+from recbole_vqrec import Recommender  # noqa: E402
+from recbole_vqrec.serving.app import create_app  # noqa: E402
+
+VALID = b'{"histories": [["i1", "i2"]], "k": 3}'
+
+
+@pytest.fixture(scope="module")
+def servers(trained, tmp_path_factory):
+    """A run folder and (address, process) of two servers on it."""
+    folder = tmp_path_factory.mktemp("served") / "run"
+    shutil.copytree(trained["VQRec"][0], folder)
+    with serving(folder) as one, serving(folder) as two:
+        yield folder, one, two
+
+
+def test_two_servers_write_into_one_run_folder(servers):
+    run, (one, _), (two, _) = servers
+    strange = "a?b#c%2F/ü"
+    for number in range(6):
+        server = (one, two)[number % 2]
+        assert requests.post(f"{server}/items", json={"items": {f"n{number}": "red glue"}}).status_code == 201
+    assert requests.post(f"{one}/items", json={"items": {strange: "blue glue"}}).status_code == 201
+    assert requests.delete(f"{two}/items/i3").status_code == 200
+    assert [requests.get(f"{each}/health").json()["items"] for each in (one, two)] == [18, 18]
+    assert requests.get(f"{two}/similar/{quote(strange, safe='')}").status_code == 200
+    restarted = Recommender.load(run)  # as a server does when it starts
+    items = set(restarted.item_embeddings().ids)
+    assert strange in items and {f"n{number}" for number in range(6)} <= items and "i3" not in items
+    for server in (one, two):
+        found = requests.post(f"{server}/recommend", json={"histories": [["i1", "n5"]], "k": 100}).json()
+        expected = restarted.recommend([["i1", "n5"]], k=100).item.tolist()
+        assert [each["item"] for each in found["recommendations"][0]["items"]] == expected
+
+
+def test_a_thousand_malformed_requests(servers):
+    _, (address, process), _ = servers
+    items, draw = requests.get(f"{address}/health").json()["items"], random.Random(0)
+    place = (urlsplit(address).hostname, urlsplit(address).port)
+
+    def status():
+        """Send bytes that are rarely a valid request; return the status line of the answer."""
+        with socket.create_connection(place, timeout=30) as connection:
+            connection.sendall(malformed(draw))
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+        return answer.split(b"\r\n")[0]
+
+    for _ in range(100):
+        status()
+    before, seen = resident_memory(process), set()
+    for _ in range(1000):
+        seen.add(status())
+    assert not [line for line in seen if line.startswith(b"HTTP/1.1 5")]
+    assert any(b" 422 " in line for line in seen) and any(b" 400 " in line for line in seen)
+    assert resident_memory(process) - before < 20e6
+    assert requests.get(f"{address}/health").json()["items"] == items
+    assert requests.post(f"{address}/recommend", data=VALID, headers={"Content-Type": "application/json"}).ok
+
+
+def malformed(draw):
+    """Return a request with wrong bytes in its body, and often a wrong method, path or length."""
+    body = bytearray(VALID)
+    for _ in range(draw.randrange(1, 9)):
+        body[draw.randrange(len(body))] = draw.randrange(256)
+    method = draw.choice(["POST", "POST", "POST", "GET", "PUT", "B AD"])
+    path = draw.choice(["/recommend", "/recommend", "/items", "/similar/%FF", "/items/%ED%A0%80", "/\x01", "/metrics?a=%"])
+    length = draw.choice([len(body), len(body), len(body), len(body) - 5, "-1", "x", 10**9])
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {length}\r\nConnection: close\r\n\r\n".encode("latin-1") + bytes(body)
+
+
+def test_the_openapi_document_holds(recommender):
+    """Generated requests, valid and not, get no 5xx, and what is answered has the form that the document states."""
+    schemathesis = pytest.importorskip("schemathesis")
+    from hypothesis import HealthCheck, given, settings
+    from hypothesis.errors import Unsatisfiable
+    from schemathesis.generation import GenerationMode
+    from schemathesis.specs.openapi.checks import response_schema_conformance
+
+    loopback, statuses = {"Host": "127.0.0.1"}, set()
+    limits = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    document = schemathesis.openapi.from_asgi("/openapi.json", create_app(recommender), headers=loopback)
+    operations = [each.ok() for each in document.get_all_operations()]
+    assert len(operations) == 7
+    for operation in operations:
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+
+            @limits
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def check(case):
+                answer = case.call(headers=loopback)
+                statuses.add(answer.status_code)
+                assert answer.status_code < 500, answer.text
+                if answer.status_code < 300:
+                    case.validate_response(answer, checks=[response_schema_conformance])
+
+            with contextlib.suppress(Unsatisfiable):  # nothing can be wrong where nothing is given
+                check()
+    assert {200, 201, 404, 422} <= statuses
+
+
+@pytest.fixture
+def browser():
+    """A real headless Chromium."""
+    pytest.importorskip("selenium")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("no Chromium here; apt-get install chromium chromium-driver")
+    from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+        "disable-component-update", "disable-sync", "window-size=1100,800",
+    ):  # fmt: skip
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = Chrome(options=options, service=ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+def test_the_page_in_a_real_browser(servers, browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def lines(part):
+        return browser.execute_script(f"return [...document.querySelectorAll('#{part} li')].map(line => line.innerText)")
+
+    def wait(condition):
+        return WebDriverWait(browser, 30).until(lambda _: condition())
+
+    def heading():
+        return browser.find_element(By.ID, "heading").text
+
+    run, _, (address, _) = servers
+    requests.post(f"{address}/items", json={"items": {"x": "<b>bold</b> tape"}})
+    items = requests.get(f"{address}/health").json()["items"]
+    browser.get(address)
+    wait(lambda: len(lines("recommended")) == 10 and heading() == "Most popular items")
+    wait(lambda: browser.find_element(By.ID, "about").text == f"VQRec on toy, {items} items")
+    box = browser.find_element(By.ID, "search")
+    box.send_keys("grey")  # i3, i7 and i11, of which the first may have been removed
+    wait(lambda: len(lines("found")) >= 2)
+    second = lines("found")[1].split("\n")[1]
+    box.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+    wait(lambda: heading() == "Recommended next")
+    assert [line.split("\n")[1] for line in lines("history")] == [second]
+    expected = Recommender.load(run).recommend([[second]], k=10).item.tolist()
+    wait(lambda: [line.split("\n")[2] for line in lines("recommended")] == expected)
+    box.send_keys("bold")
+    wait(lambda: lines("found") == ["<b>bold</b> tape\nx"])  # texts are shown as they are, not as html
+    browser.find_element(By.CSS_SELECTOR, "#found li").click()
+    wait(lambda: len(lines("history")) == 2 and box.get_attribute("value") == "")
+    for left in (1, 0):
+        browser.find_element(By.CSS_SELECTOR, "#history button").click()
+        wait(lambda: len(lines("history")) == left)
+    wait(lambda: heading() == "Most popular items")
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
