@@ -6,6 +6,7 @@ from recbole_vqrec import __version__
 from recbole_vqrec.cli.compare import compare
 from recbole_vqrec.cli.download import download
 from recbole_vqrec.cli.finetune import finetune
+from recbole_vqrec.cli.evaluate import evaluate
 from recbole_vqrec.cli.interchange import export_unisrec, import_unisrec
 from recbole_vqrec.cli.item_codes import embed, encode
 from recbole_vqrec.cli.preprocess import merge, preprocess
@@ -26,5 +27,5 @@ for command in (
     import_unisrec, export_unisrec, import_checkpoint,
 ):  # fmt: skip
     main.add_command(command)
-for command in (recommend, similar, add_items, remove_items, export, serve):
+for command in (recommend, similar, add_items, remove_items, export, serve, evaluate):
     main.add_command(command)

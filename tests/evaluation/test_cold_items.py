@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from small import SMALL, write_inter
+from trained_runs import COLOURS, write_language_model
+
+from recbole_vqrec import Recommender
+from recbole_vqrec.cli import main
+from recbole_vqrec.config import stage_options
+from recbole_vqrec.embedding.embed import embed_dataset
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.evaluation import cold_items
+from recbole_vqrec.evaluation.cold_items import evaluate_cold_items
+
+USERS, ITEMS = 60, 40
+OPTIONS = {**SMALL, "item_codes": None, "pooling": "mean", "state": "ERROR", "codes_per_codebook": 4}
+
+
+@pytest.fixture
+def coloured(tmp_path):
+    """A data set in which users stay with one of four colours, and the text of an item begins with its colour."""
+    folder, draw = tmp_path / "dataset" / "coloured", np.random.default_rng(0)
+    sequences = {f"u{user}": [f"i{4 * int(n) + user % 4}" for n in draw.integers(0, ITEMS // 4, 8)] for user in range(USERS)}
+    write_inter(folder, "coloured", sequences)
+    lines = [f"i{item}\t{COLOURS[item % 4]} {COLOURS[item % 4]} tape {item}" for item in range(ITEMS)]
+    (folder / "coloured.item").write_text("\n".join(["item_id:token\ttitle:token_seq", *lines]) + "\n")
+    write_language_model(tmp_path / "plm")
+    options = {**OPTIONS, "plm": str(tmp_path / "plm")}
+    embed_dataset(folder, "coloured", stage_options(given=dict(options)), progress=False, say=lambda line: None)
+    return sequences, options
+
+
+def test_cold_items_are_unknown_to_training_and_found_by_text(coloured):
+    sequences, options = coloured
+    rows, run = evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, {**options, "epochs": 3}, say=lambda line: None)
+    assert [name for name, _, _ in rows] == [
+        "VQRec", "VQRec, cold items not added", "text, last item", "text, mean of history", "popularity",
+    ]  # fmt: skip
+    catalogue = Recommender.load(run).catalogue
+    cold = set(np.random.default_rng(1).choice(sorted({f"i{n}" for n in range(ITEMS)}), 8, replace=False).tolist())
+    assert set(catalogue.item_ids[-8:]) == cold and catalogue.popularity[-8:].tolist() == [0] * 8
+    for _, cold_metrics, warm_metrics in rows:
+        for value in [*cold_metrics.values(), *warm_metrics.values()]:
+            assert 0 <= value <= 1
+    by_name = {name: (cold, warm) for name, cold, warm in rows}
+    assert by_name["popularity"][0]["R@10"] == 0  # no cold item was ever seen
+    assert by_name["text, last item"][0]["R@10"] > 0.5  # the colour is in the text, ten items have it
+
+
+def test_ranks_and_metrics_by_hand():
+    assert cold_items._metrics(np.array([0.0, 2.0, 30.0, np.inf])) == {
+        "R@10": 0.5, "N@10": pytest.approx((1 + 0.5) / 4), "R@50": 0.75,
+        "N@50": pytest.approx((1 + 0.5 + 1 / np.log2(32)) / 4),
+    }  # fmt: skip
+
+
+def test_the_command_prints_a_table(coloured):
+    _, options = coloured
+    arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    result = CliRunner().invoke(main, ["evaluate", "--cold-items", "0.2", "--dataset=coloured", *arguments])
+    assert result.exit_code == 0, result.output
+    assert "8 of 40 items are held out" in result.output and "cold R@10" in result.output
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 0.001, 2])
+def test_shares_that_hold_out_nothing_or_all(coloured, share):
+    with pytest.raises(VQRecError, match="cold_items: .* expected a share in"):
+        evaluate_cold_items("VQRec", "coloured", share, 1, None, dict(coloured[1]))
+
+
+def test_a_model_that_knows_items_by_id_and_missing_files(coloured, tmp_path):
+    with pytest.raises(VQRecError, match="SASRec knows its items by id only"):
+        evaluate_cold_items("SASRec", "coloured", 0.2, 1, None, dict(coloured[1]), say=lambda line: None)
+    next((tmp_path / "dataset" / "coloured").glob("*.emb.safetensors")).unlink()
+    with pytest.raises(VQRecError, match="not found; run 'recbole-vqrec embed --dataset coloured"):
+        evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(coloured[1]), say=lambda line: None)
