@@ -54,6 +54,8 @@ def trained(tmp_path_factory):
     encode_dataset(folder, "toy", options, say=lambda line: None)
     small = {**SMALL, **layout, "item_codes": None, "state": "ERROR"}
     runs = {name: quick_start.run(name, "toy", None, dict(small)) for name in ("VQRec", "SASRec", "CORE", "LightSANs")}
+    runs["with text"] = quick_start.run("VQRec", "toy", None, {**small, "item_representation": "code+text"})
+    runs["with ids"] = quick_start.run("VQRec", "toy", None, {**small, "item_representation": "code+id"})
     expected = {name: _expected(run["run"]) for name, run in runs.items()}
     shutil.rmtree(home / "dataset")
     os.chdir(before)

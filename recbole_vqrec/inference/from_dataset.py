@@ -1,6 +1,6 @@
 """A run's data set -> its catalogue, written into the run folder so that the folder is enough to recommend.
 
-Axis legend: N items without padding, R prefix rows.
+Axis legend: N items without padding.
 """
 
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.data.dataset import training_counts
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.catalogue import Catalogue
@@ -41,7 +42,7 @@ def catalogue_of(config, dataset):
     return Catalogue(
         item_ids,
         _texts(config, item_ids),
-        popularity(dataset),
+        training_counts(dataset)[1:].astype(np.int64),
         np.zeros(len(item_ids), dtype=bool),
         codes,
         per_codebook,
@@ -49,20 +50,6 @@ def catalogue_of(config, dataset):
         None if text_vectors is None else text_vectors[1:].float().numpy(),
         made,
     )
-
-
-def popularity(dataset):
-    """Return how often each item occurs in the training split, [N] int64.
-
-    Args:
-        dataset (SequentialDataset): its R rows are (history -> item); a sequence's first item is the history of its
-            row with one item.
-    """
-    rows = dataset.inter_feat
-    counts = np.bincount(rows[dataset.iid_field].numpy(), minlength=dataset.item_num)
-    histories = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"].numpy()
-    first = histories[rows[dataset.item_list_length_field].numpy() == 1, 0]
-    return (counts + np.bincount(first, minlength=dataset.item_num))[1:]
 
 
 def _texts(config, item_ids):

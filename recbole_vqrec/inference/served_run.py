@@ -11,8 +11,9 @@ import torch
 from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.catalogue import Catalogue, catalogue_version, change_catalogue
-from recbole_vqrec.inference.engine import create_engine, load_run
+from recbole_vqrec.inference.engine import create_engine
 from recbole_vqrec.inference.new_items import ItemEncoder, as_items
+from recbole_vqrec.inference.rebuild import load_run
 from recbole_vqrec.trainer.checkpoint import checkpoint_file
 
 

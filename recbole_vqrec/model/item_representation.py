@@ -94,6 +94,17 @@ class CodeItemRepresentation(nn.Module):
             raise VQRecError("item_representation: code+text needs the text vectors of new items beside their codes")
         return vectors + self.text_projection(self._standardised(text_vectors))
 
+    def replace_items(self, item_codes, text_vectors=None):
+        """Let other items take the place of the data set's, to recommend them; the dimensions stay standardised as trained.
+
+        Args:
+            item_codes (torch.LongTensor): [N, D] flat code ids, row 0 the padding item.
+            text_vectors (torch.FloatTensor, optional): [N, d_w], row 0 the padding item.
+        """
+        self.item_codes = item_codes.to(self.item_codes.device)
+        if self.text_projection is not None:
+            self.text_vectors = self._standardised(text_vectors.to(self.text_mean.device))
+
     def code_vectors(self):
         """Return the vectors of all flat code ids, [1 + D * M, H]; an item's code part is exactly the mean of its codes'."""
         weight = self.code_embedding.weight

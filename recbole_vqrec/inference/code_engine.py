@@ -1,0 +1,103 @@
+"""Scores of models whose items are the mean of their code vectors: through the codes, without a table of items.
+
+Axis legend: U users, N items without padding, n items of a block, D codebooks, H hidden size.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from recbole_vqrec.model.packed_sequences import PackedSequences
+from recbole_vqrec.model.scoring import SubItemScorer
+from recbole_vqrec.model.tied_items import TiedItems
+
+
+class CodeEngine:
+    """Scores through codes: no table of items is formed, and new items need nothing but their codes.
+
+    Args:
+        model (VQRec): with `items`, `encoder` and `temperature`.
+        config (Config): of the run.
+        catalogue (Catalogue): N items with codes.
+        known (CodeEngine, optional): one for fewer items of the same model.
+    """
+
+    normalised = True
+
+    def __init__(self, model, config, catalogue, known=None):
+        self.model, self.config = model, config
+        for name, buffer in list(model.items.named_buffers(recurse=False)):
+            if len(buffer) == len(catalogue) + 1:  # eight times the memory of the codes, and not read here
+                setattr(model.items, name, buffer[:1].clone())
+        codes = torch.from_numpy(catalogue.codes).to(model.device)
+        vectors = model.items.code_vectors()
+        self.scorer = SubItemScorer(vectors, codes, catalogue.codes_per_codebook, known and known.scorer)
+        flat = F.pad(self.scorer.flat(codes), (0, 0, 1, 0))
+        popularity = F.pad(torch.from_numpy(catalogue.popularity), (1, 0))
+        self.tied_items = TiedItems(flat, popularity, config["tied_items"]).to(model.device)
+
+    def with_catalogue(self, catalogue):
+        """Return an engine for a changed catalogue of the same model."""
+        return CodeEngine(self.model, self.config, catalogue, self)
+
+    @torch.inference_mode()
+    def sequence_vectors(self, rows):
+        """Return the L2-normalised states [U, H] of histories, lists of item rows 0 .. N - 1, none empty."""
+        lengths = torch.tensor([len(each) for each in rows], device=self.model.device)
+        packed = PackedSequences(lengths)
+        items = packed.pack(padded(rows, self.model.device, fill=0))
+        vectors = self.scorer.vectors(self.scorer.codes[items])
+        return F.normalize(self.model.encoder(vectors, packed)[packed.last], dim=-1)
+
+    @torch.inference_mode()
+    def item_vectors(self, rows):
+        """Return the L2-normalised vectors [n, H] of item rows [n]."""
+        return F.normalize(self.scorer.vectors(self.scorer.codes[rows]), dim=-1)
+
+    @torch.inference_mode()
+    def blocks(self, rows, among=None):
+        """Yield (first item, scores [U, n]) of histories, cosine / temperature, as the model's `full_sort_predict`.
+
+        Args:
+            rows (list of list of int): histories, none empty.
+            among (torch.LongTensor, optional): ascending item rows, the only ones that are scored.
+        """
+        blocks = self.scorer.blocks(self.sequence_vectors(rows) / self.model.temperature, among)
+        if not self.tied_items.any:
+            yield from blocks
+            return
+        user, column = self._seen_ties(rows, among)
+        for start, scores in blocks:
+            items = slice(start, start + scores.shape[1])
+            items = torch.arange(items.start, items.stop, device=scores.device) if among is None else among[items]
+            scores = scores - self.tied_items.popularity_shift[1 + items]
+            here = (column >= start) & (column < start + scores.shape[1])
+            place = column[here] - start
+            scores[user[here], place] -= self.tied_items.seen_shift[1 + items[place]]
+            yield start, scores
+
+    def _seen_ties(self, rows, among):
+        """Return users and columns of the scored items that are in a history and share their codes with others."""
+        user = torch.tensor([index for index, each in enumerate(rows) for _ in set(each)])
+        row = torch.tensor([item for each in rows for item in set(each)])
+        tied = self.tied_items.seen_shift[1 + row].cpu() > 0
+        user, row = user[tied], row[tied]
+        if among is not None:
+            column = torch.searchsorted(among, row).clamp(max=max(len(among) - 1, 0))
+            scored = among[column] == row if len(among) else torch.zeros(len(row), dtype=torch.bool)
+            user, row = user[scored], column[scored]
+        return user.to(self.model.device), row.to(self.model.device)
+
+    @torch.inference_mode()
+    def similar(self, vectors, among=None):
+        """Yield (first item, scores [U, n]) of vectors [U, H], times the cosine."""
+        yield from self.scorer.blocks(vectors, among)
+
+
+def padded(rows, device, fill, longest=None):
+    """Return [U, L] int64 of lists of numbers, filled up at the end."""
+    longest = longest or max(len(each) for each in rows)
+    table = np.full((len(rows), longest), fill, dtype=np.int64)
+    for index, each in enumerate(rows):
+        table[index, : len(each)] = each
+    return torch.from_numpy(table).to(device)

@@ -1,0 +1,100 @@
+"""Scores of any sequential model, by its own `full_sort_predict`.
+
+Axis legend: U users, L longest history, N items without padding, H hidden size.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from recbole.data.interaction import Interaction
+
+from recbole_vqrec import registry
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.inference.code_engine import padded
+from recbole_vqrec.inference.rebuild import build_model
+
+
+class ModelEngine:
+    """Scores of `full_sort_predict`, for any sequential model.
+
+    Args:
+        model (SequentialRecommender): in evaluation mode.
+        config (Config): of the run.
+        catalogue (Catalogue): N items.
+        state (dict): the model's state, from which it is rebuilt for other items.
+    """
+
+    def __init__(self, model, config, catalogue, state):
+        self.model, self.config, self.state = model, config, state
+        self.items = len(catalogue)
+        self.full_length = registry.known(config["model"]).batches == registry.STOCK_ROWS
+        self.normalised = getattr(model, "temperature", None) is not None
+
+    def with_catalogue(self, catalogue):
+        """Return an engine for a changed catalogue; raises `VQRecError` where the model cannot take new items."""
+        model = self.model
+        if len(catalogue) != self.items or catalogue.text_vectors is not None:
+            model = build_model(self.config, catalogue, self.state)
+        return ModelEngine(model, self.config, catalogue, self.state)
+
+    def _interaction(self, rows):
+        longest = self.model.max_seq_length if self.full_length else None
+        lengths = torch.tensor([len(each) for each in rows], device=self.model.device)
+        items = padded([np.asarray(each) + 1 for each in rows], self.model.device, fill=0, longest=longest)
+        return Interaction({self.model.ITEM_SEQ: items, self.model.ITEM_SEQ_LEN: lengths})
+
+    @torch.inference_mode()
+    def blocks(self, rows, among=None):
+        """Yield (0, scores [U, n]) of histories, lists of item rows, none empty: one block of all items."""
+        scores = self.model.full_sort_predict(self._interaction(rows)).view(len(rows), -1)[:, 1 : self.items + 1]
+        yield 0, scores if among is None else scores[:, among]
+
+    @torch.inference_mode()
+    def sequence_vectors(self, rows):
+        """Return the vectors [U, H] of histories whose product with the item vectors are the scores (up to tau).
+
+        Raises:
+            VQRecError: the model's scores are no such products.
+        """
+        interaction = self._interaction(rows)
+        try:
+            state = self.model.forward(interaction[self.model.ITEM_SEQ], interaction[self.model.ITEM_SEQ_LEN])
+        except TypeError:  # a model that reads more or less than items and lengths
+            self._refuse()
+        vectors = self._table()
+        if state.dim() != 2 or state.shape[1] != vectors.shape[1]:
+            self._refuse()
+        if self.normalised:
+            state = F.normalize(state, dim=-1)
+        scores = self.model.full_sort_predict(interaction).view(len(rows), -1)[:, 1 : self.items + 1]
+        products = state @ vectors.T / (self.model.temperature if self.normalised else 1)
+        if not torch.allclose(products, scores, rtol=1e-3, atol=1e-3):
+            self._refuse()
+        return state
+
+    @torch.inference_mode()
+    def item_vectors(self, rows):
+        """Return the vectors [n, H] of item rows [n], L2-normalised where the model scores by cosine."""
+        return self._table()[rows]
+
+    @torch.inference_mode()
+    def similar(self, vectors, among=None):
+        """Yield (0, cosine [U, n]) of item vectors [U, H] with all items."""
+        table = self._table() if among is None else self._table()[among]
+        yield 0, F.normalize(vectors, dim=-1) @ F.normalize(table, dim=-1).T
+
+    def _table(self):
+        if hasattr(self.model, "item_table"):
+            table = self.model.item_table()
+        elif isinstance(getattr(self.model, "item_embedding", None), torch.nn.Embedding):
+            table = self.model.item_embedding.weight
+        else:
+            self._refuse()
+        table = table[1 : self.items + 1]
+        return F.normalize(table, dim=-1) if self.normalised else table
+
+    def _refuse(self):
+        raise VQRecError(
+            f"{self.config['model']} has no vectors for sequences and items whose product is its score; "
+            "it can recommend, but not be exported to a vector index"
+        )

@@ -1,0 +1,94 @@
+"""A trained model rebuilt from its run folder, without the training data.
+
+Axis legend: N items without padding, D codebooks, d_w size of text vectors.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from recbole.utils import init_seed
+
+from recbole_vqrec.config import Config
+from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.quantization.item_codes import PADDING_CODE, flatten
+from recbole_vqrec.trainer import checkpoint
+
+
+class CatalogueDataset:
+    """What a model reads of its data set when it is built, from a catalogue instead of the training data.
+
+    Args:
+        config (Config): names the fields.
+        catalogue (Catalogue): the items.
+
+    Attributes:
+        item_codes (torch.LongTensor): [1 + N, D] flat code ids, where the catalogue has codes.
+        codebooks, codes_per_codebook (int): D and M.
+        item_text_vectors (torch.FloatTensor): [1 + N, d_w], where the catalogue has text vectors.
+        item_popularity (torch.LongTensor): [1 + N].
+    """
+
+    def __init__(self, config, catalogue):
+        self.config, self.item_num = config, len(catalogue) + 1
+        self.iid_field, self.uid_field = config["ITEM_ID_FIELD"], config["USER_ID_FIELD"]
+        self.field2id_token = {self.iid_field: np.array(["[PAD]", *catalogue.item_ids])}
+        self.field2seqlen = {f"{self.iid_field}{config['LIST_SUFFIX']}": config["MAX_ITEM_LIST_LENGTH"]}
+        self.item_popularity = F.pad(torch.from_numpy(catalogue.popularity), (1, 0))
+        if catalogue.codes is not None:
+            self.codebooks, self.codes_per_codebook = catalogue.codes.shape[1], catalogue.codes_per_codebook
+            flat = torch.from_numpy(flatten(catalogue.codes, catalogue.codes_per_codebook))
+            self.item_codes = F.pad(flat, (0, 0, 1, 0), value=PADDING_CODE)
+        if catalogue.text_vectors is not None:
+            self.item_text_vectors = F.pad(torch.from_numpy(catalogue.text_vectors), (0, 0, 1, 0))
+
+    def num(self, field):
+        """Return the number of items with padding; of any other field, a model without its data knows nothing."""
+        if field == self.iid_field:
+            return self.item_num
+        raise AttributeError(f"num('{field}')")
+
+
+def build_model(config, catalogue, state):
+    """Return a run's model in evaluation mode, its items those of the catalogue.
+
+    Tensors of the state that hold a row for each item (codes, text vectors) are the catalogue's; all others have to fit.
+
+    Raises:
+        VQRecError: see `create_engine`; new items for a model that has parameters for each item.
+    """
+    init_seed(config["seed"], config["reproducibility"])
+    try:
+        model = config.model_class(config, CatalogueDataset(config, catalogue)).to(config["device"])
+    except (AttributeError, KeyError) as error:
+        raise VQRecError(
+            f"{config['model']} cannot be rebuilt without its training data ({error}); "
+            "use recbole_vqrec.load_data_and_model on the data set"
+        ) from error
+    own = model.state_dict()
+    parameters = {name for name, _ in model.named_parameters()}
+    wrong = [name for name in own.keys() ^ state.keys()]
+    grown = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+    if any(name in parameters for name in grown) and not wrong:
+        raise VQRecError(
+            f"{config['model']} knows its items by id only, {examples(sorted(set(grown) & parameters))} has a row for "
+            "each; new items need a model that reads texts, such as VQRec, or a new training"
+        )
+    if wrong:
+        raise VQRecError(f"checkpoint and {config['model']} do not fit ({examples(sorted(wrong))} differ)")
+    model.load_state_dict({**state, **{name: own[name] for name in grown}})
+    if hasattr(getattr(model, "items", None), "replace_items"):
+        dataset = CatalogueDataset(config, catalogue)
+        model.items.replace_items(dataset.item_codes, getattr(dataset, "item_text_vectors", None))
+    return model.to(config["device"]).eval().requires_grad_(False)
+
+
+def load_run(run):
+    """Return (config, model state) of a run folder.
+
+    Raises:
+        VQRecError: no checkpoint, damaged, or of another version.
+    """
+    tensors, _, manifest = checkpoint.load(run)
+    config = Config(manifest["model"], manifest["dataset"], None, manifest["config"])
+    state = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    return config, state
