@@ -1,7 +1,7 @@
 """The items a run can recommend, as one file of the run folder: ids, texts, codes, popularity, and how codes are made.
 
-Axis legend: N items without padding (row r is the model's item r + 1), D codebooks, M codes per codebook, d_w size of
-text vectors.
+Axis legend: N items without padding (row r is the model's item r + 1), A of them added after training, D codebooks, M
+codes per codebook, d_w size of text vectors, P neighbours.
 """
 
 import dataclasses
@@ -31,6 +31,8 @@ class Catalogue:
         codes_per_codebook (int, optional): M.
         quantizer (dict): arrays of the quantizer that made the codes; empty where there is none.
         text_vectors (np.ndarray, optional): [N, d_w] float32, of models that read them.
+        neighbours (np.ndarray, optional): [A, P] int32 rows of the trained items nearest by text to each added one.
+        weights (np.ndarray, optional): [A, P] float32 of the neighbours, their sum is 1.
         made (dict): plain values: dataset, plm, pooling, max_text_length, text_columns, empty_text.
     """
 
@@ -42,18 +44,26 @@ class Catalogue:
     codes_per_codebook: int = None
     quantizer: dict = field(default_factory=dict)
     text_vectors: np.ndarray = None
+    neighbours: np.ndarray = None
+    weights: np.ndarray = None
     made: dict = field(default_factory=dict)
 
     def __len__(self):
         return len(self.item_ids)
 
-    def with_items(self, item_ids, texts, codes=None, text_vectors=None):
+    @property
+    def trained(self):
+        """How many items, the first ones, were there in training."""
+        return len(self) - (0 if self.neighbours is None else len(self.neighbours))
+
+    def with_items(self, item_ids, texts, codes=None, text_vectors=None, neighbours=None, weights=None):
         """Return a catalogue with further items at its end; an id that was removed takes its old row again.
 
         Args:
             item_ids, texts (list of str): n new items.
             codes (np.ndarray, optional): [n, D], where this catalogue has codes.
             text_vectors (np.ndarray, optional): [n, d_w], where this catalogue has text vectors.
+            neighbours, weights (np.ndarray, optional): [n, P].
 
         Raises:
             VQRecError: an id is here already.
@@ -81,7 +91,20 @@ class Catalogue:
             removed=joined(self.removed, np.zeros(len(item_ids), dtype=bool)),
             codes=joined(self.codes, codes),
             text_vectors=joined(self.text_vectors, text_vectors),
+            neighbours=self._placed(self.neighbours, neighbours, rows, again, new),
+            weights=self._placed(self.weights, weights, rows, again, new),
         )
+
+    def _placed(self, old, added, rows, again, new):
+        """Return [A, P] with the rows of new items; trained items that come again keep their own vectors."""
+        if added is None:
+            return old
+        old = added[:0] if old is None else old
+        joined = np.concatenate([old, added[new]])
+        for row, index in zip(rows, again):
+            if row >= self.trained:
+                joined[row - self.trained] = added[index]
+        return joined
 
     def refuse_present(self, item_ids):
         """Return item id -> row; raise `VQRecError` if some of the ids are recommended already."""
@@ -113,7 +136,7 @@ class Catalogue:
             "removed": self.removed,
             **{f"{QUANTIZER_PREFIX}{name}": array for name, array in self.quantizer.items()},
         }
-        for name in ("codes", "text_vectors"):
+        for name in ("codes", "text_vectors", "neighbours", "weights"):
             if getattr(self, name) is not None:
                 tensors[name] = getattr(self, name)
         manifest = {"made": self.made, "codes_per_codebook": self.codes_per_codebook}
@@ -133,7 +156,8 @@ class Catalogue:
             raise VQRecError(f"{path}: lacks {examples(lacking or ['item ids'])}; {REMEDY}")
         texts = tensors.pop(TEXTS_KEY).tobytes().decode().split("\n")[:-1]
         quantizer = {name: tensors.pop(name) for name in list(tensors) if name.startswith(QUANTIZER_PREFIX)}
-        if {len(texts), *(len(array) for array in tensors.values())} != {len(item_ids)}:
+        of_all = [array for name, array in tensors.items() if name not in ("neighbours", "weights")]
+        if {len(texts), *map(len, of_all)} != {len(item_ids)}:
             raise VQRecError(f"{path}: its parts are not all of {len(item_ids):,} items; {REMEDY}")
         return cls(
             item_ids,

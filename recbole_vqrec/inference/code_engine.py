@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from recbole_vqrec.inference.neighbours import placed
 from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.scoring import SubItemScorer
 from recbole_vqrec.model.tied_items import TiedItems
@@ -33,6 +34,10 @@ class CodeEngine:
         vectors = model.items.code_vectors()
         self.scorer = SubItemScorer(vectors, codes, catalogue.codes_per_codebook, known and known.scorer)
         flat = F.pad(self.scorer.flat(codes), (0, 0, 1, 0))
+        self.trained, self.placed = catalogue.trained, None
+        if catalogue.neighbours is not None and len(catalogue.neighbours):
+            rows, weights = (torch.from_numpy(each).to(model.device) for each in (catalogue.neighbours, catalogue.weights))
+            self.placed = placed(lambda each: F.normalize(self._code_means(each), dim=-1), rows.long(), weights)
         popularity = F.pad(torch.from_numpy(catalogue.popularity), (1, 0))
         self.tied_items = TiedItems(flat, popularity, config["tied_items"]).to(model.device)
 
@@ -46,13 +51,20 @@ class CodeEngine:
         lengths = torch.tensor([len(each) for each in rows], device=self.model.device)
         packed = PackedSequences(lengths)
         items = packed.pack(padded(rows, self.model.device, fill=0))
-        vectors = self.scorer.vectors(self.scorer.codes[items])
-        return F.normalize(self.model.encoder(vectors, packed)[packed.last], dim=-1)
+        return F.normalize(self.model.encoder(self._code_means(items), packed)[packed.last], dim=-1)
+
+    def _code_means(self, rows):
+        """Return the vectors [n, H] of item rows [n] that their codes give, not normalised."""
+        return self.scorer.vectors(self.scorer.codes[rows])
 
     @torch.inference_mode()
     def item_vectors(self, rows):
         """Return the L2-normalised vectors [n, H] of item rows [n]."""
-        return F.normalize(self.scorer.vectors(self.scorer.codes[rows]), dim=-1)
+        vectors = F.normalize(self._code_means(rows), dim=-1)
+        if self.placed is not None:
+            added = rows >= self.trained
+            vectors[added] = self.placed[rows[added] - self.trained]
+        return vectors
 
     @torch.inference_mode()
     def blocks(self, rows, among=None):
@@ -62,7 +74,7 @@ class CodeEngine:
             rows (list of list of int): histories, none empty.
             among (torch.LongTensor, optional): ascending item rows, the only ones that are scored.
         """
-        blocks = self.scorer.blocks(self.sequence_vectors(rows) / self.model.temperature, among)
+        blocks = self.similar(self.sequence_vectors(rows) / self.model.temperature, among)
         if not self.tied_items.any:
             yield from blocks
             return
@@ -91,7 +103,14 @@ class CodeEngine:
     @torch.inference_mode()
     def similar(self, vectors, among=None):
         """Yield (first item, scores [U, n]) of vectors [U, H], times the cosine."""
-        yield from self.scorer.blocks(vectors, among)
+        for start, scores in self.scorer.blocks(vectors, among):
+            if self.placed is not None:
+                items = torch.arange(start, start + scores.shape[1], device=scores.device)
+                items = items if among is None else among[items]
+                added = items >= self.trained
+                if added.any():
+                    scores[:, added] = vectors @ self.placed[items[added] - self.trained].T
+            yield start, scores
 
 
 def padded(rows, device, fill, longest=None):

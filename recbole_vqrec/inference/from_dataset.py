@@ -48,7 +48,7 @@ def catalogue_of(config, dataset):
         per_codebook,
         quantizer,
         None if text_vectors is None else text_vectors[1:].float().numpy(),
-        made,
+        made=made,
     )
 
 

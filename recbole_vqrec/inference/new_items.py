@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.inference.neighbours import TextNeighbours
 from recbole_vqrec.preprocess.delimited import id_fault
 from recbole_vqrec.preprocess.item_text import item_texts
 from recbole_vqrec.quantization.quantizers import quantizer_of
@@ -83,7 +84,7 @@ class ItemEncoder:
 
     def __init__(self, made, quantizer_tensors):
         self.made, self.quantizer_tensors = made, quantizer_tensors
-        self._text_encoder = None
+        self._text_encoder = self._neighbours = None
         self._lock = threading.Lock()  # the tokenizer of a language model takes one caller at a time
 
     def vectors(self, texts):
@@ -112,6 +113,14 @@ class ItemEncoder:
                 "train on codes made from texts: 'recbole-vqrec encode --quantizer opq'"
             )
         return quantizer_of(self.quantizer_tensors)
+
+    def neighbours(self, vectors, catalogue):
+        """Return the trained items nearest to text vectors [n, d_w]; see `TextNeighbours.find`."""
+        with self._lock:
+            if self._neighbours is None:
+                codes = catalogue.codes[: catalogue.trained]
+                self._neighbours = TextNeighbours(self.quantizer(), codes, catalogue.codes_per_codebook)
+            return self._neighbours.find(vectors)
 
 
 def refuse_unknown(item_ids, known, what):

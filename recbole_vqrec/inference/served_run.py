@@ -69,6 +69,9 @@ class ServedRun:
     def add_items(self, items, persist=False):
         """Make new items recommendable: text -> language model -> the run's quantizer -> codes.
 
+        Where items are nothing but codes, a new one is scored as the trained items nearest to it by text are; in a
+        history it is read through its codes.
+
         Args:
             items (dict, str or Path): item id -> text, or an .item file.
             persist (bool): also write them into the run folder, so that they are there after the next `load`.
@@ -102,6 +105,7 @@ class ServedRun:
         vectors = self._encoder.vectors(texts)
         if catalogue.codes is not None:
             features["codes"] = self._encoder.quantizer().encode(vectors)
+            features["neighbours"], features["weights"] = self._encoder.neighbours(vectors, catalogue)
         if catalogue.text_vectors is not None:
             features["text_vectors"] = vectors
         return features
