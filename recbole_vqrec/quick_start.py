@@ -59,13 +59,13 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     network = config.model_class(config, train_data._dataset).to(config["device"])
     trainer = create_trainer(config, network)
     start_log(config, trainer.run_folder)
-    if saved:
-        catalogue_of(config, train_data._dataset).write(trainer.run_folder)
     getLogger().info(config)
     getLogger().info(data)
     getLogger().info(network)
     if config["resume"]:
         trainer.resume_checkpoint(config["resume"])
+    if saved and distributed.is_first():
+        catalogue_of(config, train_data._dataset).write(trainer.run_folder)
 
     # 4. train to the best epoch
     start = time.perf_counter()

@@ -5,8 +5,8 @@ import click
 from recbole_vqrec import __version__
 from recbole_vqrec.cli.compare import compare
 from recbole_vqrec.cli.download import download
-from recbole_vqrec.cli.finetune import finetune
 from recbole_vqrec.cli.evaluate import evaluate
+from recbole_vqrec.cli.finetune import finetune
 from recbole_vqrec.cli.interchange import export_unisrec, import_unisrec
 from recbole_vqrec.cli.item_codes import embed, encode
 from recbole_vqrec.cli.preprocess import merge, preprocess
@@ -19,7 +19,7 @@ from recbole_vqrec.cli.serve import serve
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main():
-    """VQ-Rec for RecBole: raw -> atomic -> text embedding -> codes -> pre-train -> fine-tune -> compare."""
+    """VQ-Rec for RecBole: raw -> atomic -> text embedding -> codes -> pre-train -> fine-tune -> compare -> recommend."""
 
 
 for command in (
