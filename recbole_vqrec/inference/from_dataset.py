@@ -10,6 +10,7 @@ import numpy as np
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.dataset import training_counts
 from recbole_vqrec.data.item_code_table import codes_path
+from recbole_vqrec.data.mixed_domains import MixedDomains
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.catalogue import Catalogue
 from recbole_vqrec.preprocess.item_text import item_texts
@@ -42,7 +43,7 @@ def catalogue_of(config, dataset):
     return Catalogue(
         item_ids,
         _texts(config, item_ids),
-        training_counts(dataset)[1:].astype(np.int64),
+        _training_counts(dataset)[1:].astype(np.int64),
         np.zeros(len(item_ids), dtype=bool),
         codes,
         per_codebook,
@@ -50,6 +51,20 @@ def catalogue_of(config, dataset):
         None if text_vectors is None else text_vectors[1:].float().numpy(),
         made=made,
     )
+
+
+def _training_counts(dataset):
+    """Return the training interactions of each item, [1 + N], of prefix rows or of the sequences of mixed domains."""
+    if not isinstance(dataset, MixedDomains):
+        return training_counts(dataset)
+    sequences = dataset.training
+    end = sequences.start + sequences.length  # the last target
+    edges = np.zeros(len(sequences.items) + 2, dtype=np.int64)
+    np.add.at(edges, end - sequences.targets + 1, 1)
+    np.add.at(edges, end + 1, -1)
+    trained = edges.cumsum()[: len(sequences.items)] > 0
+    trained[sequences.start[sequences.length == sequences.targets]] = True  # a user's first interaction is no target
+    return np.bincount(sequences.items[trained], minlength=dataset.item_num)
 
 
 def _texts(config, item_ids):
