@@ -95,7 +95,8 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
         "run": str(trainer.run_folder),
     }
     if distributed.is_first():
-        catalogue.write(trainer.run_folder)
+        if saved:
+            catalogue.write(trainer.run_folder)
         trainer.rank_collector.save(trainer.run_folder)
         run_table.write_result(trainer.run_folder, result)
     getLogger().info("test result: %s", run_table.summary(result))

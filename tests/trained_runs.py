@@ -13,6 +13,7 @@ from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.quantization.encode import encode_dataset
 
 ITEMS = [f"i{number}" for number in range(12)]
+NAMES = ("VQRec", "SASRec", "CORE", "LightSANs", "SASRecText", "FDSA", "RecGURU")
 COLOURS = ["red", "green", "blue", "grey"]
 TEXTS = {item: f"{COLOURS[row % 4]} {'glue' if row % 3 else 'tape'} {row}" for row, item in enumerate(ITEMS)}
 SEQUENCES = {
@@ -53,7 +54,7 @@ def trained(tmp_path_factory):
     embed_dataset(folder, "toy", options, progress=False, say=lambda line: None)
     encode_dataset(folder, "toy", options, say=lambda line: None)
     small = {**SMALL, **layout, "item_codes": None, "state": "ERROR"}
-    runs = {name: quick_start.run(name, "toy", None, dict(small)) for name in ("VQRec", "SASRec", "CORE", "LightSANs")}
+    runs = {name: quick_start.run(name, "toy", None, dict(small)) for name in NAMES}
     runs["with text"] = quick_start.run("VQRec", "toy", None, {**small, "item_representation": "code+text"})
     runs["with ids"] = quick_start.run("VQRec", "toy", None, {**small, "item_representation": "code+id"})
     expected = {name: _expected(run["run"]) for name, run in runs.items()}

@@ -122,6 +122,15 @@ def test_a_model_that_reads_codes_and_text(trained):
         Recommender.load(trained["with ids"][0]).add_items({"new": "red glue"})
 
 
+def test_a_model_that_reads_text_vectors(trained):
+    recommender = Recommender.load(trained["SASRecText"][0])
+    before = recommender.recommend([["i1", "i2"]], k=12).set_index("item").score
+    recommender.add_items({"twin": recommender.text_of("i3")})
+    after = recommender.recommend([["i1", "i2"]], k=13).set_index("item").score
+    assert np.allclose(after[before.index], before, atol=3e-4)
+    assert after["twin"] == pytest.approx(after["i3"], abs=3e-4)
+
+
 def test_codes_without_quantizer_say_so(recommender):
     recommender._encoder.quantizer_tensors = {}
     with pytest.raises(VQRecError, match="random codes"):

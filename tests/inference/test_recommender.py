@@ -11,7 +11,7 @@ from recbole_vqrec.errors import VQRecError
 ITEMS = [f"i{number}" for number in range(12)]
 
 
-@pytest.mark.parametrize("name", ["VQRec", "with text", "with ids", "SASRec", "CORE", "LightSANs"])
+@pytest.mark.parametrize("name", ["VQRec", "with text", "with ids", "SASRec", "CORE", "LightSANs", "SASRecText", "FDSA", "RecGURU"])
 def test_the_scores_are_those_of_the_model(trained, name):
     run, (histories, scores) = trained[name]
     found = Recommender.load(run).recommend(histories, k=100, filter_seen=False)
