@@ -64,7 +64,8 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     getLogger().info(network)
     if config["resume"]:
         trainer.resume_checkpoint(config["resume"])
-    catalogue = catalogue_of(config, train_data._dataset)  # before the data set can change on the disk
+    if saved and distributed.is_first():
+        catalogue_of(config, train_data._dataset).write(trainer.run_folder)
 
     # 4. train to the best epoch
     start = time.perf_counter()
@@ -95,8 +96,6 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
         "run": str(trainer.run_folder),
     }
     if distributed.is_first():
-        if saved:
-            catalogue.write(trainer.run_folder)
         trainer.rank_collector.save(trainer.run_folder)
         run_table.write_result(trainer.run_folder, result)
     getLogger().info("test result: %s", run_table.summary(result))

@@ -17,6 +17,7 @@ from recbole_vqrec import quick_start  # noqa: E402
 from recbole_vqrec.trainer import checkpoint  # noqa: E402
 from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer  # noqa: E402
 
+CATALOGUE = artifacts.catalogue_file("").name  # there from the start, and nothing to resume from
 moments = {"seen": 0, "kill_at": None}
 
 
@@ -76,7 +77,11 @@ def main(stage, count, options):
         folder, resume = f"saved/killed-{kill_at}", None
         finished, _ = attempt(stage, options, folder, kill_at)
         while not finished:
-            runs = [run for run in sorted(Path(folder).glob("*")) if any(run.glob("*.safetensors"))]
+            runs = [
+                run
+                for run in sorted(Path(folder).glob("*"))
+                if {file.name for file in run.glob("*.safetensors")} - {CATALOGUE}
+            ]
             resume = str(runs[-1]) if runs else None
             if resume and Path(resume, "result.json").is_file():
                 break
