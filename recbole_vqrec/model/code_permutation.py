@@ -10,11 +10,12 @@ from torch import nn
 
 from recbole_vqrec.errors import VQRecError, nearest
 
+NEAR = 3.0  # largest log of a row sum for that
 KINDS = ("soft", "hard", "fixed", "none", "reference")
 
 
-def doubly_stochastic(scores, iterations=100, tolerance=1e-5):
-    """Return the doubly stochastic matrices exp(scores + f_i + g_j) (Sinkhorn 1964), by iterations in log space.
+def doubly_stochastic(scores, iterations=200, tolerance=3e-5):
+    """Return the doubly stochastic matrices exp(scores + f_i + g_j) by alternating normalisation (Sinkhorn 1964).
 
     The gradient is that of the limit, by the implicit function theorem: nothing of the iterations is stored.
 
@@ -32,14 +33,7 @@ def doubly_stochastic(scores, iterations=100, tolerance=1e-5):
 class _DoublyStochastic(torch.autograd.Function):
     @staticmethod
     def forward(ctx, scores, iterations, tolerance):
-        matrix = scores
-        for _ in range(iterations):
-            rows = torch.logsumexp(matrix, dim=2, keepdim=True)
-            if rows.abs().max() <= tolerance:
-                break
-            matrix = matrix - rows
-            matrix = matrix - torch.logsumexp(matrix, dim=1, keepdim=True)
-        matrix = matrix.exp()
+        matrix = _sinkhorn(scores, iterations, tolerance)
         ctx.save_for_backward(matrix)
         return matrix
 
@@ -57,6 +51,36 @@ class _DoublyStochastic(torch.autograd.Function):
         b = torch.linalg.solve(system, columns - p.mT @ rows)
         a = rows - p @ b
         return (weighted - p * (a + b.mT)).to(matrix.dtype), None, None
+
+
+def _sinkhorn(scores, iterations, tolerance):
+    """Return the normalised matrices: by scaling, a tenth of the time, once log space has brought the row sums near 1."""
+    scaled = None
+    for done in range(iterations):
+        rows = torch.logsumexp(scores, dim=2, keepdim=True)
+        deviation = rows.abs().max()
+        if done and deviation < NEAR and scaled is None:
+            scaled = _scaled(scores.exp(), iterations - done, tolerance)
+            if torch.isfinite(scaled).all():
+                return scaled
+        if deviation <= tolerance:  # only where the scaling under- or overflowed
+            break
+        scores = scores - rows
+        scores = scores - torch.logsumexp(scores, dim=1, keepdim=True)
+    return scores.exp()
+
+
+def _scaled(matrix, iterations, tolerance):
+    """Return r_i matrix_ij c_j after at most so many rounds; the columns of `matrix` sum to 1, its rows nearly."""
+    c = torch.ones_like(matrix[:, :1])  # [D, 1, M]
+    r = torch.ones_like(matrix[:, :, :1])  # [D, M, 1]
+    for _ in range(iterations):
+        rows = torch.bmm(matrix, c.mT)
+        if (rows * r - 1).abs().max() <= tolerance:
+            break
+        r = 1 / rows
+        c = 1 / torch.bmm(r.mT, matrix)
+    return r * matrix * c
 
 
 def best_bijection(matrix):
@@ -99,7 +123,7 @@ class CodePermutation(nn.Module):
         temperature (torch.FloatTensor): [1] set by the trainer.
     """
 
-    def __init__(self, codebooks, codes_per_codebook, hard=False, iterations=100, noise=0.0):
+    def __init__(self, codebooks, codes_per_codebook, hard=False, iterations=200, noise=0.0):
         super().__init__()
         self.hard, self.iterations, self.noise = hard, iterations, noise
         self.scores = nn.Parameter(torch.zeros(codebooks, codes_per_codebook, codes_per_codebook))

@@ -34,6 +34,18 @@ def test_doubly_stochastic_at_the_paper_size():
     assert (matrix.sum(1) - 1).abs().max() < 1e-4 and (matrix.sum(2) - 1).abs().max() < 1e-4
 
 
+def test_entries_that_underflow_everywhere_but_in_log_space():
+    matrix = doubly_stochastic(torch.randn(2, 12, 12, dtype=torch.float64) * 2000, iterations=3000)
+    assert torch.isfinite(matrix).all()
+    assert (matrix.sum(1) - 1).abs().max() < 1e-4 and (matrix.sum(2) - 1).abs().max() < 0.05
+
+
+def test_the_iterations_are_sinkhorns():
+    scores = torch.randn(2, 6, 6, dtype=torch.float64) * 3
+    for rounds in (1, 2, 3, 10):
+        assert torch.allclose(doubly_stochastic(scores, rounds, 0.0), unrolled(scores, rounds), atol=1e-12)
+
+
 def test_the_gradient_is_that_of_the_iterations():
     scores = torch.randn(2, 5, 5, dtype=torch.float64, requires_grad=True)
     upstream = torch.randn(2, 5, 5, dtype=torch.float64)
