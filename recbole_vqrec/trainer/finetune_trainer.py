@@ -1,5 +1,7 @@
 """Fine-tuning in stages through RecBole's training loop, which runs once for each stage."""
 
+from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.resume import resume_point
 from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
 from recbole_vqrec.trainer.stages import stages_of
 from recbole_vqrec.trainer.transfer import load_pretrained
@@ -20,7 +22,7 @@ class FinetuneTrainer(SequenceTrainer):
 
     def __init__(self, config, model):
         self.stages = stages_of(config, model)
-        self.stage, self._stage_start = None, 0
+        self.stage, self._stage_number, self._stage_start, self._resumed = None, 0, 0, False
         super().__init__(config, model)
         self._permutation = getattr(model.items, "permutation", None)
 
@@ -36,19 +38,38 @@ class FinetuneTrainer(SequenceTrainer):
 
     def fit(self, train_data, valid_data=None, *args, **kwargs):
         """Load what was pre-trained, then train stage by stage; see RecBole's `Trainer.fit` for arguments and result."""
-        for line in load_pretrained(self.config, self.model, train_data._dataset):
-            self.logger.info(line)
+        if not self._resumed:
+            for line in load_pretrained(self.config, self.model, train_data._dataset):
+                self.logger.info(line)
         for number, stage in enumerate(self.stages, start=1):
             self.logger.info(f"stage {number} of {len(self.stages)}, {stage}")
         if not self.stages:
             return self._score_untrained(train_data, valid_data, *args, **kwargs)
-        for self.stage in self.stages:
-            self._fix_permutation_unless_it_trains()
-            self.optimizer = self._build_optimizer()
-            self.start_epoch = self._stage_start = len(self.train_loss_dict)
-            self.epochs, self.cur_step = self.start_epoch + self.stage.epochs, 0
+        for number in range(self._stage_number, len(self.stages)):
+            if not self._resumed:
+                self._enter(number, start=len(self.train_loss_dict))
+                self.start_epoch, self.cur_step = self._stage_start, 0
+            self._resumed = False
+            self.epochs = self._stage_start + self.stage.epochs
             result = super().fit(train_data, valid_data, *args, **kwargs)
         return result
+
+    def _enter(self, number, start):
+        """Let the parameters of a stage train, those of its number, from epoch `start` on."""
+        self._stage_number, self._stage_start, self.stage = number, start, self.stages[number]
+        self._fix_permutation_unless_it_trains()
+        self.optimizer = self._build_optimizer()
+
+    def _progress(self, epoch):
+        return {**super()._progress(epoch), "stage_number": self._stage_number, "stage_start": self._stage_start}
+
+    def resume_checkpoint(self, resume_file):
+        """Continue a run in the stage where it stood; see `SequenceTrainer.resume_checkpoint`."""
+        progress = checkpoint.load(resume_point(resume_file))[2]["progress"]
+        if self.stages:
+            self._enter(progress["stage_number"], progress["stage_start"])
+        super().resume_checkpoint(resume_file)
+        self._resumed = True
 
     def _score_untrained(self, train_data, valid_data, *args, **kwargs):
         """Save and score the model as it came from the checkpoint."""

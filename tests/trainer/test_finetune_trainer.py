@@ -132,6 +132,28 @@ def test_the_permutation_is_fixed_after_its_stage(pretrained):
     assert len(trainer.train_loss_dict) == 5 + 2
 
 
+@pytest.mark.parametrize("stopped_in", [2, 6])  # the first stage, the second
+def test_a_stopped_run_goes_on_in_its_stage(pretrained, stopped_in):
+    def stop(epoch, score):
+        if epoch == stopped_in and not goes_on:
+            raise KeyboardInterrupt
+
+    ends, given = [], {"preset": "inductive", "epochs": 4, "stopping_step": 9, "checkpoint_epochs": 1, "shuffle": False}
+    for goes_on in (False, True):  # stopped and resumed; straight through
+        trainer, (train, valid, _) = prepared(pretrained, **given)
+        if not goes_on:
+            with pytest.raises(KeyboardInterrupt):
+                trainer.fit(train, valid, callback_fn=stop)
+            run = trainer.run_folder
+            trainer, (train, valid, _) = prepared(pretrained, resume=str(run), **given)
+            trainer.resume_checkpoint(run)
+        trainer.fit(train, valid)
+        assert sorted(trainer.train_loss_dict) == list(range(5 + 4))
+        ends.append(trainer.model.state_dict())
+    for name, value in ends[0].items():
+        assert torch.allclose(value, ends[1][name], atol=1e-6), name
+
+
 def test_stages_of_ones_own(pretrained):
     stages = [{"name": "text", "train": {"items.text_projection.*": 2}, "epochs": 1, "learning_rate": 0.01}]
     given = {"finetune_stages": stages, "item_representation": "code+text"}
