@@ -26,7 +26,7 @@ def dropout(values, probability, training):
     if not training or probability == 0:
         return values
     dropped = round(probability * LEVELS)
-    if values.device.type != "cpu" or dropped in (0, LEVELS):
+    if values.device.type != "cpu" or dropped in (0, LEVELS) or torch.compiler.is_compiling():
         return F.dropout(values, probability, training)
     draws = torch.empty(-(-values.numel() // LANES), dtype=torch.int64).random_(-(2**63), None)
     lanes = draws.view(torch.int16)[: values.numel()].view(values.shape)

@@ -39,6 +39,8 @@ class SequenceTrainer(Trainer):
         super().__init__(config, model)
         if config["precision"] not in (None, *PRECISIONS):
             raise VQRecError(f"precision: '{config['precision']}' is none of {', '.join(PRECISIONS)}")
+        if config["compile"]:
+            compile_feed_forward(model)
         self.saved_model_file = str(_own_folder(config) / checkpoint.FILE_NAME)
         self.item_ids, self.rank_collector, self.valid_scores = None, None, []
         self._batches = None
@@ -214,6 +216,19 @@ class SequenceTrainer(Trainer):
 def item_ids_of(dataset):
     """Return the external ids of a RecBole data set's items, the padding item left out."""
     return [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
+
+
+def compile_feed_forward(model):
+    """Let torch compile the feed-forward layers of a model, ours or RecBole's, for any number of tokens.
+
+    They hold the part of the arithmetic that gains from fusing; attention changes its shapes with each batch.
+
+    Args:
+        model (nn.Module): changed in place; parameter names stay.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "FeedForward":
+            module.compile(dynamic=True)
 
 
 def _own_folder(config):
