@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from small import SMALL, write_codes, write_inter, write_vectors
+from small import SMALL, write_codes, write_domains, write_inter, write_vectors
 
 from recbole_vqrec import quick_start
 
 ITEMS, USERS = 60, 400
 
 
-def markov(random_targets):
+def markov(random_targets, seed=0):
     """Each item is followed by one of two fixed items; or by any item at all."""
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     followers = draw.integers(0, ITEMS, size=(ITEMS, 2))
     sequences = {}
     for user in range(USERS):
@@ -39,3 +39,16 @@ def test_learning(tmp_path, name, random_targets):
         assert recall < 2 * chance
     else:
         assert recall > 0.6
+
+
+@pytest.mark.parametrize("random_targets", [False, True])
+def test_pre_training_learns_each_domain(tmp_path, random_targets):
+    write_domains(tmp_path / "dataset", a=markov(random_targets), b=markov(random_targets, seed=1))
+    sizes = {"hidden_size": 32, "inner_size": 64, "codes_per_codebook": 8}
+    options = {**SMALL, **sizes, "learning_rate": 0.005, "epochs": 12, "train_batch_size": 200, "checkpoint_epochs": None}
+    result = quick_start.pretrain(None, "mix", None, None, options)["best_valid_result"]
+    for domain in ("a", "b"):
+        if random_targets:
+            assert result[f"{domain} recall@5"] < 2 * 5 / ITEMS
+        else:
+            assert result[f"{domain} recall@5"] > 0.6
