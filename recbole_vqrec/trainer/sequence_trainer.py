@@ -36,6 +36,8 @@ class SequenceTrainer(Trainer):
     """
 
     def __init__(self, config, model):
+        for folder in (config["checkpoint_dir"], "log_tensorboard"):
+            os.makedirs(folder, exist_ok=True)  # RecBole's own way fails where two processes make it at once
         super().__init__(config, model)
         if config["precision"] not in (None, *PRECISIONS):
             raise VQRecError(f"precision: '{config['precision']}' is none of {', '.join(PRECISIONS)}")
