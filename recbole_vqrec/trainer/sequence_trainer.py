@@ -47,7 +47,7 @@ class SequenceTrainer(Trainer):
         self.item_ids, self.rank_collector, self.valid_scores = None, None, []
         self._batches = None
         self._epoch, self._step, self._losses = 0, 0, None  # where training stands; sums of the epoch's losses so far
-        self._resume_points, self._interruption = None, None
+        self._resume_points, self._interruption = None, Interruption()
 
     @property
     def run_folder(self):

@@ -49,3 +49,9 @@ def test_recbole_models_run_through_the_same_entry_point(tiny, name):
     result = quick_start.run(name, "tiny", None, {**options, "nh": 2, "nv": 2} if name == "Caser" else options)
     assert set(result["test_result"]) == {"recall@5", "recall@10", "ndcg@5", "ndcg@10"}
     assert result["peak_memory"] > 2**20 and result["seconds"] > 0
+
+
+def test_an_epoch_can_be_trained_outside_of_fit(tiny):
+    """As benchmarks and notebooks do: without resume points and without signal handlers."""
+    trainer, (train, _, _) = prepared()
+    assert trainer._train_epoch(train, 0) > 0 and trainer._train_epoch(train, 1) > 0
