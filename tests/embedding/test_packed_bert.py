@@ -9,6 +9,7 @@ from transformers import AutoModel, DistilBertConfig, DistilBertModel
 
 from recbole_vqrec.embedding import packed_bert
 from recbole_vqrec.embedding.packed_bert import PackedBert, can_pack
+from recbole_vqrec.embedding.split_products import Float32Weight, fastest_weight
 from recbole_vqrec.embedding.text_encoder import TextEncoder
 
 BATCHES = st.lists(st.lists(st.integers(0, 18), min_size=1, max_size=8).map(tuple), min_size=1, max_size=6)
@@ -20,13 +21,14 @@ def model(tiny_bert):
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize(("weight_class", "tolerance"), [(Float32Weight, 1e-5), (fastest_weight(), 1e-4)])
 @given(batch=BATCHES, pooling=st.sampled_from(["cls", "mean"]))
-def test_equals_transformers(model, batch, pooling):
+def test_equals_transformers(model, weight_class, tolerance, batch, pooling):
     with torch.inference_mode():
         states = [model(input_ids=torch.tensor([tokens])).last_hidden_state[0] for tokens in batch]
         want = torch.stack([each[0] if pooling == "cls" else each.mean(dim=0) for each in states])
-        got = PackedBert(model)(batch, pooling)
-    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-4)
+        got = PackedBert(model, weight_class)(batch, pooling)
+    torch.testing.assert_close(got, want, atol=tolerance, rtol=1e-4)
 
 
 def test_an_earlier_result_is_not_overwritten(model):
@@ -62,7 +64,7 @@ def test_another_architecture_goes_the_plain_way(tiny_bert, tmp_path):
 def test_memory_is_kept_between_batches(model, monkeypatch):
     packed, made = PackedBert(model), []
     empty = torch.empty
-    monkeypatch.setattr(packed_bert.torch, "empty", lambda size: made.append(size) or empty(size))
+    monkeypatch.setattr(packed_bert.torch, "empty", lambda *size, **kind: made.append(size) or empty(*size, **kind))
     with torch.inference_mode():
         packed([(2, 7, 3), (2, 3)], "mean")
         first = len(made)
