@@ -91,6 +91,8 @@ def measure(arguments):
 @click.option("--folder", type=click.Path(path_type=Path), help="where the files are made  [default: a temporary one]")
 def main(ratings, folder):
     """Measure each number of RATINGS; seconds a million that stay the same show that time grows linearly."""
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
     for count in map(int, ratings):
         with tempfile.TemporaryDirectory(dir=folder) as work:
             work = Path(work)
