@@ -17,6 +17,7 @@ from recbole_vqrec.interchange.layout import SPLITS, number_order, write_lines, 
 from recbole_vqrec.interchange.numbering import number_items_and_users
 from recbole_vqrec.interchange.part_files import FEATURES, TEXT_HEADER
 from recbole_vqrec.interchange.prefix_rows import write_users
+from recbole_vqrec.interchange.record import made_from, record_file, recorded_outputs, up_to_date, write_record
 from recbole_vqrec.preprocess.atomic_files import read_table
 from recbole_vqrec.preprocess.item_text import item_texts
 from recbole_vqrec.quantization.domain import training_items
@@ -38,22 +39,31 @@ def export_unisrec(folder, dataset, out, options, max_length=50, force=False, pr
         out (str or Path): folder to write.
         options (dict): of props/item_codes.yaml; plm and item_codes name the embeddings and codes.
         max_length (int): items to which histories are cut.
-        force (bool): replace an export that is there.
+        force (bool): redo, and replace files of these names that are no export.
         progress (bool): show a progress bar.
 
     Returns:
         dict: "summary" (users, items, interactions, seconds as name -> value), "paths" (list of Path) and "notes"
-        (list of str).
+        (list of str). The summary is empty where the result was up to date.
 
     Raises:
-        VQRecError: the result is there already, a user has too few interactions, or numbers of other items.
+        VQRecError: files of these names are there that no export made, a user has too few interactions, or numbers of
+            other items.
     """
     started = time.monotonic()
     folder, out = Path(folder), Path(out)
     files = {split: out / f"{dataset}.{split}.inter" for split in SPLITS}
+    record = record_file(out, dataset, "export")
     there = [path.name for path in files.values() if path.exists()]
-    if there and not force:
-        raise VQRecError(f"{out}: holds {examples(there)} already; --force replaces them")
+    if there and not record.exists() and not force:
+        raise VQRecError(f"{out}: holds {examples(there)}, which no export made; --force replaces them")
+    chosen = {"max_length": max_length, **{name: options[name] for name in ("text_columns", "empty_text")}}
+    made_by = made_from(_inputs(folder, dataset, options), chosen)
+    done = None if force else up_to_date(record, made_by)
+    if done:
+        return {"summary": {}, "paths": done, "notes": [f"{dataset}: up to date; --force redoes it"]}
+    earlier = recorded_outputs(record)
+    write_record(record, made_by, [])  # of what a kill leaves
     users, items = _sequences(artifacts.atomic_file(folder, dataset, "inter"))
     texts = _texts(folder, dataset, options)
     parts, item_number, user_number = number_items_and_users(folder, dataset, users, items, texts or ())
@@ -90,6 +100,9 @@ def export_unisrec(folder, dataset, out, options, max_length=50, force=False, pr
     ):
         paths += made
         notes += said
+    for path in set(earlier) - set(paths):  # an index or features of other numbers would be read without an error
+        path.unlink(missing_ok=True)
+    write_record(record, made_by, paths)
     summary = {
         "users": len(users),
         "items": len(item_number),
@@ -97,6 +110,14 @@ def export_unisrec(folder, dataset, out, options, max_length=50, force=False, pr
         "seconds": round(time.monotonic() - started, 1),
     }
     return {"summary": summary, "paths": paths, "notes": notes}
+
+
+def _inputs(folder, dataset, options):
+    """Return the paths of the files of a data set that an export reads."""
+    names = [f"{dataset}.{suffix}" for suffix in ("inter", "item", "item2index", "user2index", "pt_datasets")]
+    paths = [folder / name for name in names] + [_codes_path(folder, dataset, options)]
+    paths += [embedding_path(folder, dataset, {"plm": options["plm"], "word_drop": drop}) for drop in FEATURES.values()]
+    return [path for path in paths if path.is_file()]
 
 
 def _sequences(inter):
@@ -147,10 +168,7 @@ def _write_features(folder, dataset, out, parts, options, item_number, suffix):
 
 def _write_index(folder, dataset, out, options, in_index):
     """Return (paths, notes) of the item codes as a faiss index; items whose codes were only filled in are left out."""
-    path = codes_path(folder, dataset, options)
-    published = artifacts.codes_file(folder, dataset, "published")
-    if not path.is_file() and not options["item_codes"] and published.is_file():
-        path = published
+    path = _codes_path(folder, dataset, options)
     remedy = f"run 'recbole-vqrec encode --dataset {dataset}'"
     if not path.is_file():
         return [], [f"no .index: {path.name} is not there; {remedy}"]
@@ -164,3 +182,9 @@ def _write_index(folder, dataset, out, options, in_index):
     made = out / f"{dataset}.{index_name(manifest['codebooks'])}"
     write_index(made, ProductQuantizer(*(arrays[name] for name in QUANTIZER)), tensors["codes"][rows])
     return [made], []
+
+
+def _codes_path(folder, dataset, options):
+    """Return the item codes of these options, or the published ones where none are named and made."""
+    path, published = codes_path(folder, dataset, options), artifacts.codes_file(folder, dataset, "published")
+    return published if not path.is_file() and not options["item_codes"] and published.is_file() else path

@@ -15,12 +15,12 @@ from recbole_vqrec.embedding.embed import OPTIONS as EMBEDDING_OPTIONS
 from recbole_vqrec.embedding.embed import embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
 from recbole_vqrec.errors import VQRecError, examples
-from recbole_vqrec.interchange.import_record import made_from, up_to_date, write_record
 from recbole_vqrec.interchange.layout import (
     SPLITS, Layout, find_file, number_order, read_bytes, read_lines, write_lines, write_numbers,
 )  # fmt: skip
 from recbole_vqrec.interchange.part_files import FEATURES, read_features, read_ids, read_texts
 from recbole_vqrec.interchange.prefix_rows import read_users
+from recbole_vqrec.interchange.record import made_from, record_file, up_to_date, write_record
 from recbole_vqrec.preprocess.atomic_files import write_table
 from recbole_vqrec.quantization.domain import training_items
 from recbole_vqrec.quantization.import_index import import_index
@@ -69,8 +69,8 @@ def import_unisrec(
     index = Path(index) if index else _index_of(layout)
     chosen = {"name": name, "ids": ids, "missing": missing, "plm_size": plm_size, "max_length": max_length}
     chosen.update((option, options[option]) for option in (*EMBEDDING_OPTIONS, "item_codes"))
-    made_by = made_from(layout, index, chosen)
-    done = None if force else up_to_date(target, name, made_by)
+    made_by, record = made_from([*layout.files(), index], chosen), record_file(target, name, "import")
+    done = None if force else up_to_date(record, made_by)
     if done:
         return {"summary": {}, "paths": done, "notes": [f"{name}: up to date; --force redoes it"]}
 
@@ -102,7 +102,7 @@ def import_unisrec(
         path, said = _write_codes(layout, target, name, index, options, missing, list(item_of.values()))
         paths.append(path)
         notes.append(said)
-    write_record(target, name, made_by, [*kept, *paths])
+    write_record(record, made_by, [*kept, *paths])
     return {"summary": _summary(table, len(item_of), texts, time.monotonic() - started), "paths": paths, "notes": notes}
 
 

@@ -23,6 +23,8 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, examples
 
 SPLITS = ("train", "valid", "test")
+OF_ALL = (*(f"{split}.inter" for split in SPLITS), "filtered_id", "pt_datasets")
+OF_A_DOMAIN = ("item2index", "user2index", "text", "feat1CLS", "feat2CLS")
 OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
 READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
@@ -136,6 +138,12 @@ class Layout:
         name = f"{part.name}.{suffix}"
         found = find_file(self.folder, name)
         return find_file(self.folder.parent / part.name, name) if found is None and part.prefix else found
+
+    def files(self):
+        """Return the paths of all files that are there, the index apart."""
+        found = [find_file(self.folder, f"{self.name}.{suffix}") for suffix in OF_ALL]
+        found += [self.part_file(part, suffix) for part in self.parts for suffix in OF_A_DOMAIN]
+        return [path for path in found if path]
 
 
 def _train_file(path):

@@ -74,7 +74,7 @@ def test_export_of_an_import_is_the_authors_files(tmp_path):
     bring_in(source, tmp_path / "out")
     export_unisrec(tmp_path / "out" / "Toy", "Toy", tmp_path / "back", stage_options())
     names = sorted(file.name for file in source.iterdir())
-    assert sorted(file.name for file in (tmp_path / "back").iterdir()) == names
+    assert {file.name for file in (tmp_path / "back").iterdir()} == {*names, "Toy.export.json"}
     for name in names:
         assert (tmp_path / "back" / name).read_bytes() == (source / name).read_bytes(), name
 
@@ -144,7 +144,12 @@ def test_commands(tmp_path):
     export = ["export-unisrec", "--dataset", "Toy", "--data-path", str(tmp_path / "data"), "--out", str(tmp_path / "b")]
     assert run.invoke(main, export, catch_exceptions=False).exit_code == 0
     again = run.invoke(main, export)
-    assert again.exit_code == 2 and "holds Toy.train.inter, Toy.valid.inter, Toy.test.inter already" in again.output
+    assert again.exit_code == 0 and "Toy: up to date; --force redoes it" in again.output
+    assert "3 users" in run.invoke(main, [*export, "--force"]).output
+    (tmp_path / "b" / "Toy.export.json").unlink()
+    foreign = run.invoke(main, export)
+    assert foreign.exit_code == 2
+    assert "holds Toy.train.inter, Toy.valid.inter, Toy.test.inter, which no export made" in foreign.output
     assert run.invoke(main, [*export, "--force"]).exit_code == 0
     wrong = run.invoke(main, ["import-unisrec", str(tmp_path / "nowhere")])
     assert wrong.exit_code == 2 and "nowhere: folder not found" in wrong.output
@@ -189,3 +194,65 @@ def test_an_import_is_redone_where_something_changed(tmp_path, change):
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert (after == before) == (change in ("output", "lost", "record"))
     assert bring_in(source, tmp_path / "out", **({"ids": "number"} if change == "option" else {}))["summary"] == {}
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """A data set of ours, a function that exports it, and the folder of the export."""
+    bring_in(authors_files.write(tmp_path / "a"), tmp_path / "out")
+    folder, back = tmp_path / "out" / "Toy", tmp_path / "back"
+
+    def export(force=False, **changed):
+        length = changed.pop("max_length", 50)
+        return export_unisrec(folder, "Toy", back, {**stage_options(), **changed}, length, force, progress=False)
+
+    export()
+    return folder, export, back
+
+
+def test_a_second_export_does_nothing(exported):
+    _, export, back = exported
+    times = {path: path.stat().st_mtime_ns for path in back.iterdir()}
+    again = export()
+    assert again["notes"] == ["Toy: up to date; --force redoes it"] and again["summary"] == {}
+    assert {*again["paths"], back / "Toy.export.json"} == set(times)
+    assert {path: path.stat().st_mtime_ns for path in back.iterdir()} == times
+    assert export(force=True)["summary"]["users"] == 3
+
+
+@pytest.mark.parametrize("change", ["option", "input", "output", "lost", "record", "killed"])
+def test_an_export_is_redone_where_something_changed(exported, change, monkeypatch):
+    folder, export, back = exported
+    before = {path.name: path.read_bytes() for path in back.iterdir()}
+    if change == "input":
+        (folder / "Toy.item").write_text((folder / "Toy.item").read_text().replace("paint", "varnish"))
+    elif change == "output":
+        (back / "Toy.valid.inter").write_text("user_id:token\n")
+    elif change == "lost":
+        (back / "Toy.item2index").unlink()
+    elif change == "record":
+        (back / "Toy.export.json").write_text("[]")
+    elif change == "killed":
+        monkeypatch.setattr("recbole_vqrec.interchange.export_unisrec.write_numbers", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            export(force=True)
+        monkeypatch.undo()
+    changed = {"max_length": 2} if change == "option" else {}
+    if change == "input":  # the features are those of the earlier texts
+        with pytest.raises(VQRecError, match="out of date, Toy.item changed"):
+            export()
+        for path in folder.glob("*.safetensors"):
+            path.unlink()
+    assert export(**changed)["summary"]["users"] == 3
+    after = {path.name: path.read_bytes() for path in back.iterdir()}
+    assert (after == before) == (change in ("output", "lost", "record", "killed"))
+    assert export(**changed)["summary"] == {}
+
+
+def test_what_is_no_longer_made_is_removed(exported):
+    folder, export, back = exported
+    index = next(back.glob("*.index"))
+    (back / "mine.txt").write_text("kept")
+    next(folder.glob("*.codes.safetensors")).unlink()
+    assert any(note.startswith("no .index") for note in export()["notes"])
+    assert not index.exists() and (back / "Toy.text").exists() and (back / "mine.txt").exists()
