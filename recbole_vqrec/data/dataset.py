@@ -1,13 +1,10 @@
 """Atomic files (+ codes, texts, attributes) -> RecBole data sets in exact order, prefix rows at once, short batches.
 
-Axis legend: R prefix rows, B rows of a batch, L history limit, N items with padding, D codebooks.
+Axis legend: N items with padding, D codebooks, d_w size of a text vector, A attributes.
 """
 
 import functools
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import recbole.data.dataset
 import torch
 from recbole.data.dataset import SequentialDataset
@@ -16,9 +13,13 @@ from recbole.utils import FeatureSource
 
 from recbole_vqrec import registry
 from recbole_vqrec.config import fill_defaults
+from recbole_vqrec.data.file_checks import (
+    explain_bad_line, refuse_missing_files, refuse_missing_values, refuse_wrong_field_counts,
+)  # fmt: skip
 from recbole_vqrec.data.item_attribute_table import load_item_attributes
 from recbole_vqrec.data.item_code_table import load_item_codes
 from recbole_vqrec.data.mixed_domains import mixed
+from recbole_vqrec.data.prefix_rows import PrefixRows, training_counts
 from recbole_vqrec.data.text_vector_table import load_text_vectors
 from recbole_vqrec.errors import VQRecError
 
@@ -55,67 +56,22 @@ class SequenceDataset(SequentialDataset):
         return torch.from_numpy(load_text_vectors(self.config, self.field2id_token[self.iid_field]))
 
     def _load_data(self, token, dataset_path):
-        folder = Path(dataset_path)
-        if not folder.is_dir():
-            raise VQRecError(
-                f"{folder}: data set folder not found; put {token}.inter there, "
-                "or make it with 'recbole-vqrec preprocess', or set data_path"
-            )
-        for part in self.benchmark_filename_list or [None]:
-            file = folder / (f"{token}.{part}.inter" if part else f"{token}.inter")
-            if not file.is_file():
-                raise VQRecError(f"{file}: interaction file not found; expected RecBole's atomic format")
+        refuse_missing_files(dataset_path, token, self.benchmark_filename_list)
         super()._load_data(token, dataset_path)
 
     def _load_feat(self, filepath, source):
         if source == FeatureSource.INTERACTION:
-            self._refuse_wrong_field_counts(filepath)
+            refuse_wrong_field_counts(filepath, self.config["field_separator"], self.config["encoding"] or "utf-8")
         try:
             features = super()._load_feat(filepath, source)
         except ValueError as error:
-            self._explain_bad_line(filepath)
+            explain_bad_line(filepath, self.config["field_separator"])
             raise VQRecError(f"{filepath}: {' '.join(str(error).split())}") from error
         if source == FeatureSource.INTERACTION:
-            self._refuse_missing_values(features, filepath)
+            refuse_missing_values(filepath, features, (self.uid_field, self.iid_field, self.time_field))
             if self.benchmark_filename_list is not None:
                 self._keep_latest_items(features)
         return features
-
-    def _refuse_wrong_field_counts(self, filepath):
-        """Raise an error that names the first line with too many or few fields, which pandas shifts or drops."""
-        separator = self.config["field_separator"]
-        with open(filepath, encoding=self.config["encoding"] or "utf-8", errors="replace") as lines:
-            expected = next(lines, "").count(separator)
-            for number, line in enumerate(lines, start=2):
-                if line.count(separator) != expected and line.strip():
-                    raise VQRecError(
-                        f"{filepath} line {number}: {line.count(separator) + 1} fields, the header has {expected + 1}; "
-                        "correct or remove the line"
-                    )
-
-    def _explain_bad_line(self, filepath):
-        """Raise an error that names the first line with a value that is no number in a float column."""
-        separator = self.config["field_separator"]
-        table = pd.read_csv(filepath, sep=separator, dtype=str, engine="python", on_bad_lines="skip", quoting=3)
-        for column in table:
-            if str(column).endswith(":float"):
-                values = table[column].dropna()
-                wrong = values[pd.to_numeric(values, errors="coerce").isna()]
-                if len(wrong):
-                    raise VQRecError(
-                        f"{filepath} line {wrong.index[0] + 2}: {column.split(':')[0]} is '{wrong.iloc[0]}', "
-                        "expected a number; correct or remove the line"
-                    )
-
-    def _refuse_missing_values(self, features, filepath):
-        for field in (self.uid_field, self.iid_field, self.time_field):
-            if field in features:
-                missing = np.flatnonzero(features[field].isna())
-                if len(missing):
-                    raise VQRecError(
-                        f"{filepath} line {missing[0] + 2}: {field} is missing ({len(missing):,} such lines; empty, "
-                        "'NA' and 'null' read as missing); correct or remove the line"
-                    )
 
     def _keep_latest_items(self, features):
         """Cut histories of pre-split files to the latest items the model can read."""
@@ -229,50 +185,6 @@ class ItemAttributesDataset(SequenceDataset):
         super().__init__(config)
         _, table = load_item_attributes(config, self.field2id_token[self.iid_field])
         self.item_attributes = torch.from_numpy(table)
-
-
-class PrefixRows:
-    """Where the prefix rows of interactions that are sorted by user and time lie.
-
-    Args:
-        users (np.ndarray): user of each interaction.
-        limit (int): L.
-
-    Attributes:
-        target (np.ndarray): [R] interaction to predict.
-        start (np.ndarray): [R] first interaction of its history.
-        length (np.ndarray): [R] interactions in its history, 1 .. L.
-    """
-
-    def __init__(self, users, limit):
-        index = np.arange(len(users))
-        first = np.concatenate([[True], users[1:] != users[:-1]]) if len(users) else np.zeros(0, dtype=bool)
-        user_start = np.maximum.accumulate(np.where(first, index, 0)) if len(users) else index
-        self.limit = limit
-        self.target = index[~first]
-        self.start = np.maximum(user_start, index - limit)[~first]
-        self.length = self.target - self.start
-
-    def gather(self, values):
-        """Return [R, L] histories of a column, zero-padded at the end."""
-        offsets = np.arange(self.limit)
-        inside = offsets < self.length[:, None]
-        index = np.where(inside, self.start[:, None] + offsets, 0)
-        return values[torch.from_numpy(index)] * torch.from_numpy(inside).to(values.dtype)
-
-
-def training_counts(dataset):
-    """Return the interactions of each item in the training split, [N] int64.
-
-    Every interaction but a user's first is the target of one prefix row; the first is the history of the shortest.
-
-    Args:
-        dataset (SequentialDataset): the training split.
-    """
-    rows = dataset.inter_feat
-    first = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"][rows[dataset.item_list_length_field] == 1, 0]
-    seen = torch.cat([rows[dataset.iid_field], first])
-    return torch.bincount(seen, minlength=dataset.item_num).numpy()
 
 
 def statistics_of(dataset):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.data.dataset import training_counts
+from recbole_vqrec.data.prefix_rows import training_counts
 from recbole_vqrec.errors import VQRecError
 
 KIND = "user ranks"

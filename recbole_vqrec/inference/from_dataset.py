@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.data.dataset import training_counts
+from recbole_vqrec.data.prefix_rows import training_counts
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.data.mixed_domains import MixedDomains
 from recbole_vqrec.errors import VQRecError

@@ -1,0 +1,72 @@
+"""What is wrong with an atomic file of interactions: errors that name the line, where pandas and RecBole say little."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_vqrec.errors import VQRecError
+
+
+def refuse_missing_files(folder, dataset, parts=None):
+    """Raise `VQRecError` if the folder of a data set or one of its interaction files is not there.
+
+    Args:
+        folder (str or Path): the data set's folder.
+        dataset (str): D.
+        parts (list of str, optional): of <D>.<part>.inter, where the file is split already.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise VQRecError(
+            f"{folder}: data set folder not found; put {dataset}.inter there, "
+            "or make it with 'recbole-vqrec preprocess', or set data_path"
+        )
+    for part in parts or [None]:
+        file = folder / (f"{dataset}.{part}.inter" if part else f"{dataset}.inter")
+        if not file.is_file():
+            raise VQRecError(f"{file}: interaction file not found; expected RecBole's atomic format")
+
+
+def refuse_wrong_field_counts(path, separator, encoding):
+    """Raise `VQRecError` that names the first line with too many or few fields, which pandas shifts or drops."""
+    with open(path, encoding=encoding, errors="replace") as lines:
+        expected = next(lines, "").count(separator)
+        for number, line in enumerate(lines, start=2):
+            if line.count(separator) != expected and line.strip():
+                raise VQRecError(
+                    f"{path} line {number}: {line.count(separator) + 1} fields, the header has {expected + 1}; "
+                    "correct or remove the line"
+                )
+
+
+def explain_bad_line(path, separator):
+    """Raise `VQRecError` that names the first line with a value that is no number in a float column, if there is one."""
+    table = pd.read_csv(path, sep=separator, dtype=str, engine="python", on_bad_lines="skip", quoting=3)
+    for column in table:
+        if str(column).endswith(":float"):
+            values = table[column].dropna()
+            wrong = values[pd.to_numeric(values, errors="coerce").isna()]
+            if len(wrong):
+                raise VQRecError(
+                    f"{path} line {wrong.index[0] + 2}: {column.split(':')[0]} is '{wrong.iloc[0]}', "
+                    "expected a number; correct or remove the line"
+                )
+
+
+def refuse_missing_values(path, features, fields):
+    """Raise `VQRecError` that names the first line without a value in one of these fields.
+
+    Args:
+        path (str or Path): the file, for the message.
+        features (pd.DataFrame): its lines in their order.
+        fields (iterable of str): those that it has of these must be filled.
+    """
+    for field in fields:
+        if field in features:
+            missing = np.flatnonzero(features[field].isna())
+            if len(missing):
+                raise VQRecError(
+                    f"{path} line {missing[0] + 2}: {field} is missing ({len(missing):,} such lines; empty, "
+                    "'NA' and 'null' read as missing); correct or remove the line"
+                )

@@ -1,0 +1,51 @@
+"""The prefix rows of a data set: one for each (history -> next item), and what can be counted from them.
+
+Axis legend: R prefix rows, L history limit, N items with padding.
+"""
+
+import numpy as np
+import torch
+
+
+class PrefixRows:
+    """Where the prefix rows of interactions that are sorted by user and time lie.
+
+    Args:
+        users (np.ndarray): user of each interaction.
+        limit (int): L.
+
+    Attributes:
+        target (np.ndarray): [R] interaction to predict.
+        start (np.ndarray): [R] first interaction of its history.
+        length (np.ndarray): [R] interactions in its history, 1 .. L.
+    """
+
+    def __init__(self, users, limit):
+        index = np.arange(len(users))
+        first = np.concatenate([[True], users[1:] != users[:-1]]) if len(users) else np.zeros(0, dtype=bool)
+        user_start = np.maximum.accumulate(np.where(first, index, 0)) if len(users) else index
+        self.limit = limit
+        self.target = index[~first]
+        self.start = np.maximum(user_start, index - limit)[~first]
+        self.length = self.target - self.start
+
+    def gather(self, values):
+        """Return [R, L] histories of a column, zero-padded at the end."""
+        offsets = np.arange(self.limit)
+        inside = offsets < self.length[:, None]
+        index = np.where(inside, self.start[:, None] + offsets, 0)
+        return values[torch.from_numpy(index)] * torch.from_numpy(inside).to(values.dtype)
+
+
+def training_counts(dataset):
+    """Return the interactions of each item in the training split, [N] int64.
+
+    Every interaction but a user's first is the target of one prefix row; the first is the history of the shortest.
+
+    Args:
+        dataset (SequentialDataset): the training split.
+    """
+    rows = dataset.inter_feat
+    first = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"][rows[dataset.item_list_length_field] == 1, 0]
+    seen = torch.cat([rows[dataset.iid_field], first])
+    return torch.bincount(seen, minlength=dataset.item_num).numpy()
