@@ -23,12 +23,18 @@ def load(run):
 
 @click.command()
 @run_option
-@click.option("--histories", required=True, type=click.Path(), help="user, item[, time] as .csv, .tsv, .inter, .parquet")
+@click.option(
+    "--histories", required=True, type=click.Path(), help="user, item[, time] as .csv, .tsv, .inter, .parquet"
+)
 @click.option("--k", default=10, show_default=True, type=click.IntRange(1), help="items a user")
 @click.option("--out", type=click.Path(), default=None, help=".csv or .parquet  [default: csv on the screen]")
 @click.option("--keep-seen", is_flag=True, help="recommend items of the history as well")
-@click.option("--candidates", type=click.Path(), default=None, help="file with the only item ids to recommend, one a line")
-@click.option("--unknown", type=click.Choice(["skip", "error"]), default="skip", show_default=True, help="unknown item ids")
+@click.option(
+    "--candidates", type=click.Path(), default=None, help="file with the only item ids to recommend, one a line"
+)
+@click.option(
+    "--unknown", type=click.Choice(["skip", "error"]), default="skip", show_default=True, help="unknown item ids"
+)
 @one_line_errors
 def recommend(run, histories, k, out, keep_seen, candidates, unknown):
     """The best items for each history; users need not be known to the run.
@@ -45,8 +51,8 @@ def recommend(run, histories, k, out, keep_seen, candidates, unknown):
     _write(found, out)
     unknown, popular = found.attrs["unknown_items"], len(found.attrs["by_popularity"])
     click.echo(
-        f"{out or 'recommendations'}: {len(found):,} rows, {found.user.nunique():,} users; {unknown:,} unknown item ids "
-        f"left out, {popular:,} users by popularity; {time.perf_counter() - start:.1f} s",
+        f"{out or 'recommendations'}: {len(found):,} rows, {found.user.nunique():,} users; "
+        f"{unknown:,} unknown item ids left out, {popular:,} users by popularity; {time.perf_counter() - start:.1f} s",
         err=not out,
     )
 
@@ -89,7 +95,8 @@ def add_items(run, items):
     start = time.perf_counter()
     recommender = load(run)
     added = recommender.add_items(items, persist=True)
-    click.echo(f"{run}: {len(added):,} items added, {len(recommender.catalogue):,} in all, {time.perf_counter() - start:.1f} s")
+    seconds = time.perf_counter() - start
+    click.echo(f"{run}: {len(added):,} items added, {len(recommender.catalogue):,} in all, {seconds:.1f} s")
 
 
 @click.command("remove-items")

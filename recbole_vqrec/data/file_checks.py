@@ -41,7 +41,7 @@ def refuse_wrong_field_counts(path, separator, encoding):
 
 
 def explain_bad_line(path, separator):
-    """Raise `VQRecError` that names the first line with a value that is no number in a float column, if there is one."""
+    """Raise `VQRecError` that names the first line whose value in a float column is no number, if there is one."""
     table = pd.read_csv(path, sep=separator, dtype=str, engine="python", on_bad_lines="skip", quoting=3)
     for column in table:
         if str(column).endswith(":float"):

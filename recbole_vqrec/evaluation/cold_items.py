@@ -124,7 +124,8 @@ def _write_warm(source, target, dataset, sequences, cold, options):
     with artifacts.replace_when_done(target / f"{dataset}.inter") as temporary:
         temporary.write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "".join(lines), encoding="utf-8")
     remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {options['plm']}'"
-    for file in (artifacts.atomic_file(source, dataset, "item"), artifacts.embedding_file(source, dataset, options["plm"])):
+    embeddings = artifacts.embedding_file(source, dataset, options["plm"])
+    for file in (artifacts.atomic_file(source, dataset, "item"), embeddings):
         if not file.is_file():
             raise VQRecError(f"{file}: not found; {remedy}")
         shutil.copyfile(file, target / file.name)
@@ -142,7 +143,8 @@ def _text_ranks(folder, dataset, options, recommender, histories, targets, mean)
     path = artifacts.embedding_file(folder, dataset, options["plm"])
     item_ids, vectors, _ = load_embeddings(path, "embed the data set")
     ids = recommender.catalogue.item_ids
-    vectors = F.normalize(torch.from_numpy(vectors[artifacts.rows_of(item_ids, ids, path, "embed the data set")]), dim=1)
+    rows = artifacts.rows_of(item_ids, ids, path, "embed the data set")
+    vectors = F.normalize(torch.from_numpy(vectors[rows]), dim=1)
     row, found, users = recommender.served.row, [], list(histories)
     for start in range(0, len(users), USERS_AT_ONCE):
         batch = [[row[item] for item in histories[user]] for user in users[start : start + USERS_AT_ONCE]]

@@ -93,7 +93,8 @@ def export_onnx(recommender, path):
     engine, limit = recommender.served.engine, recommender.config["MAX_ITEM_LIST_LENGTH"]
     module, free_length = _module(engine)
     draw = np.random.default_rng(0)
-    rows = [draw.integers(0, len(recommender.catalogue), size=length).tolist() for length in (limit, 1, (limit + 1) // 2)]
+    lengths = (limit, 1, (limit + 1) // 2)
+    rows = [draw.integers(0, len(recommender.catalogue), size=length).tolist() for length in lengths]
     expected = engine.sequence_vectors(rows).cpu()
     items, lengths = _inputs(engine, rows)
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=limit)
@@ -112,10 +113,13 @@ def export_onnx(recommender, path):
             for i, n, e in feeds
         )
         if not difference < TOLERANCE:
-            raise VQRecError(f"{path}: the exported encoder differs from torch by {difference:.1e}; nothing was written")
+            raise VQRecError(
+                f"{path}: the exported encoder differs from torch by {difference:.1e}; nothing was written"
+            )
     if not isinstance(engine, CodeEngine):
         with artifacts.replace_when_done(f"{path}.ids.txt") as temporary:
-            temporary.write_text("".join(f"{item_id}\n" for item_id in recommender.catalogue.item_ids), encoding="utf-8")
+            lines = (f"{item_id}\n" for item_id in recommender.catalogue.item_ids)
+            temporary.write_text("".join(lines), encoding="utf-8")
     what = f"items {list(items.shape[1:])}" if free_length else f"items [{limit}]"
     return f"{path}: {what}, lengths -> sequence [{expected.shape[1]}]; differs from torch by {difference:.1e} at most"
 

@@ -85,7 +85,9 @@ def _approximate(faiss, index, vectors):
         made.hnsw.efSearch = HNSW_SEARCHED
     else:
         if count < LEAST_FOR_IVFPQ:
-            raise VQRecError(f"index: ivfpq needs {LEAST_FOR_IVFPQ:,} items or more, there are {count:,}; use hnsw or flat")
+            raise VQRecError(
+                f"index: ivfpq needs {LEAST_FOR_IVFPQ:,} items or more, there are {count:,}; use hnsw or flat"
+            )
         lists = min(int(4 * math.sqrt(count)), count // 39)
         parts = max(part for part in range(1, size // 4 + 1) if size % part == 0)
         made = faiss.index_factory(size, f"IVF{lists},PQ{parts}x8", faiss.METRIC_INNER_PRODUCT)

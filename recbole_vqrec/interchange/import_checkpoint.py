@@ -22,6 +22,7 @@ from recbole_vqrec.trainer import checkpoint
 
 CODES, PERMUTATION, POSITIONS = "pq_code_embedding.weight", "trans_matrix", "position_embedding.weight"
 SIZES = ("n_heads", "hidden_act", "layer_norm_eps", "hidden_dropout_prob", "attn_dropout_prob", "temperature")
+DAMAGE = (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError, OSError)
 
 
 def import_checkpoint(path, out, force=False):
@@ -45,7 +46,8 @@ def import_checkpoint(path, out, force=False):
     state, their_options = _read(path)
     tensors, sizes = _converted(path, state)
     options = {**own_defaults("VQRec", stage="pretrain"), **sizes, "stage": "pretrain"}
-    options.update({name: their_options[name] for name in SIZES if isinstance(their_options.get(name), (int, float, str))})
+    given = ((name, their_options.get(name)) for name in SIZES)
+    options.update((name, value) for name, value in given if isinstance(value, (int, float, str)))
     if options["hidden_size"] % options["n_heads"]:
         raise VQRecError(f"{path}: hidden size {options['hidden_size']} is no multiple of {options['n_heads']} heads")
     manifest = {
@@ -69,8 +71,9 @@ def _read(path):
     try:
         content = torch.load(path, map_location="cpu", pickle_module=inert_pickle, weights_only=False)
         state = content["state_dict"]
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        raise VQRecError(f"{path}: no checkpoint of the authors' layout, or damaged ({type(error).__name__})") from error
+    except DAMAGE as error:
+        kind = type(error).__name__
+        raise VQRecError(f"{path}: no checkpoint of the authors' layout, or damaged ({kind})") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise VQRecError(f"{path}: its state_dict holds other things than tensors")
     config = content.get("config") if isinstance(content, dict) else None
@@ -81,13 +84,16 @@ def _read(path):
 def _converted(path, state):
     """Return our tensors by name, and the sizes they have."""
     state = {name.removeprefix("module."): value for name, value in state.items()}
-    missing = [name for name in (CODES, PERMUTATION, POSITIONS, "LayerNorm.weight", "LayerNorm.bias") if name not in state]
+    wanted = (CODES, PERMUTATION, POSITIONS, "LayerNorm.weight", "LayerNorm.bias")
+    missing = [name for name in wanted if name not in state]
     if missing:
         raise VQRecError(f"{path}: lacks {examples(missing)}, it is no checkpoint of the authors' VQRec")
     codebooks, rows = state[PERMUTATION].shape[:2]
     table = state[CODES]
     if len(table) != codebooks * rows:
-        raise VQRecError(f"{path}: {len(table)} code embeddings for {codebooks} codebooks of {rows - 1} codes and padding")
+        raise VQRecError(
+            f"{path}: {len(table)} code embeddings for {codebooks} codebooks of {rows - 1} codes and padding"
+        )
     codes = table.view(codebooks, rows, -1)[:, 1:].flatten(0, 1)
     tensors = {
         "items.code_embedding.weight": torch.cat([codes.new_zeros(1, codes.shape[1]), codes]),

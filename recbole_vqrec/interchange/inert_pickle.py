@@ -12,7 +12,8 @@ TENSOR_PARTS = {
     ("torch._utils", "_rebuild_parameter"),
     ("torch.serialization", "_get_layout"),
 }
-STORAGES = {f"{kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")}
+NUMBERS = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+STORAGES = {f"{kind}Storage" for kind in NUMBERS}
 
 
 class Inert:

@@ -54,7 +54,7 @@ class _DoublyStochastic(torch.autograd.Function):
 
 
 def _sinkhorn(scores, iterations, tolerance):
-    """Return the normalised matrices: by scaling, a tenth of the time, once log space has brought the row sums near 1."""
+    """Return the normalised matrices: by scaling, in a tenth of the time, once log space made row sums about 1."""
     scaled = None
     for done in range(iterations):
         rows = torch.logsumexp(scores, dim=2, keepdim=True)

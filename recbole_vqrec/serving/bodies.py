@@ -78,7 +78,8 @@ class AddRequest(Strict):
     )
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"items": {"new-1": "Digital caliper, 150 mm, stainless steel"}}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{"items": {"new-1": "Digital caliper, 150 mm, stainless steel"}}]},
     )
 
 

@@ -34,7 +34,9 @@ class DomainValidation:
             raise VQRecError(f"valid_metric: '{config['valid_metric']}', pre-training knows {', '.join(self.names)}")
         self.users = [dataset.validation_users(domain) for domain in range(len(dataset.domains))]
         if not len(self):
-            raise VQRecError(f"{dataset.dataset_name}: no user has three interactions to validate with; set validate: False")
+            raise VQRecError(
+                f"{dataset.dataset_name}: no user has three interactions to validate with; set validate: False"
+            )
 
     def __len__(self):
         return sum(len(users) for users in self.users)

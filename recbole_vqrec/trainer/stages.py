@@ -75,13 +75,18 @@ def _stage(stage, config, parameters):
         found = [name for name in parameters if fnmatch(name, pattern)]
         if not found and not pattern.startswith(PERMUTATION):
             hint = nearest(pattern, parameters)
-            raise VQRecError(f"finetune_stages: stage '{stage['name']}' trains '{pattern}', which no parameter is{hint}")
+            raise VQRecError(
+                f"finetune_stages: stage '{stage['name']}' trains '{pattern}', which no parameter is{hint}"
+            )
         # a pattern for everything does not mean the permutation, which the stages before it have fixed
-        rates.update({n: base * factor for n in found if pattern.startswith(PERMUTATION) or not n.startswith(PERMUTATION)})
+        permutes = pattern.startswith(PERMUTATION)
+        rates.update({n: base * factor for n in found if permutes or not n.startswith(PERMUTATION)})
     return Stage(stage["name"], rates, stage.get("epochs") or config["epochs"])
 
 
 def _refuse_other_keys(where, entries, known):
     for key in entries:
         if key not in known:
-            raise VQRecError(f"{where}: unknown entry '{key}'{nearest(key, known)}; known are {', '.join(sorted(known))}")
+            raise VQRecError(
+                f"{where}: unknown entry '{key}'{nearest(key, known)}; known are {', '.join(sorted(known))}"
+            )

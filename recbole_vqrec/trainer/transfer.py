@@ -128,7 +128,8 @@ def _refuse_other_layout(path, config, manifest, dataset):
     if found != own:
         raise VQRecError(
             f"{path}: pre-trained on {found[0]} codebooks of {found[1]} codes, {config['dataset']} has {own[0]} of "
-            f"{own[1]}; run 'recbole-vqrec encode --dataset {config['dataset']} --codebooks {found[0]} --codes {found[1]}'"
+            f"{own[1]}; run 'recbole-vqrec encode --dataset {config['dataset']} --codebooks {found[0]} "
+            f"--codes {found[1]}'"
         )
 
 
