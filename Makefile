@@ -20,7 +20,7 @@ benchmark: $(VENV)/.installed
 # its ray (<= 2.6.3) cannot be resolved from Python 3.12 on and is not needed (recbole_vqrec/compat.py).
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) torch==2.13.0
+	$(PIP) torch
 	$(PIP) --no-deps recbole==1.2.1
 	$(PIP) setuptools wheel
 	$(PIP) --no-build-isolation --editable '.[offline,serve,export,test]'

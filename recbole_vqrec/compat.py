@@ -61,6 +61,19 @@ def anomaly_mode():
     torch.autograd.set_detect_anomaly(before)
 
 
+def torch_names():
+    """Give torch < 2.3 the name torch.compiler.is_compiling, which our dropout asks for.
+
+    Reason: torch 2.2 has that function as torch._dynamo.is_compiling only. Unnecessary once torch >= 2.3 is required.
+    """
+    import torch
+
+    if not hasattr(torch.compiler, "is_compiling"):
+        from torch._dynamo import is_compiling
+
+        torch.compiler.is_compiling = is_compiling
+
+
 def quiet_warnings():
     """Hide warnings of RecBole 1.2.1's own lines about today's pandas and torch, which a user cannot act on.
 
@@ -72,6 +85,7 @@ def quiet_warnings():
 def apply():
     """Apply every shim; safe to call again."""
     numpy_names()
+    torch_names()
     ray_stand_in()
     quiet_warnings()
     anomaly_mode()

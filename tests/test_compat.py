@@ -10,6 +10,7 @@ import recbole.quick_start
 import recbole.trainer.trainer
 import recbole.utils.utils
 import torch
+import torch._dynamo
 from recbole.data.dataset import SequentialDataset
 
 from recbole_vqrec import compat
@@ -35,6 +36,13 @@ def test_shims_work_and_can_be_applied_again():
     assert np.float_ is np.float64 and not torch.is_anomaly_enabled()
     recbole.config.Config.compatibility_settings(None)
     assert recbole.quick_start.quick_start.tune.report
+
+
+def test_torch_before_2_3(monkeypatch):
+    monkeypatch.setattr(torch._dynamo, "is_compiling", lambda: "as dynamo says")
+    monkeypatch.delattr(torch.compiler, "is_compiling")
+    compat.torch_names()
+    assert torch.compiler.is_compiling() == "as dynamo says"
 
 
 def test_ray_is_replaced_only_where_it_cannot_be_imported(monkeypatch):

@@ -4,6 +4,7 @@ Axis legend: B histories, L longest, D codebooks, H hidden size, A heads.
 """
 
 import contextlib
+import inspect
 import io
 import logging
 import warnings
@@ -83,8 +84,11 @@ def export_onnx(recommender, path):
         str: what was written, with the largest difference to torch.
 
     Raises:
-        VQRecError: onnx packages missing, a model that cannot be exported, or an export that differs from torch.
+        VQRecError: onnx packages missing, torch < 2.5, a model that cannot be exported, or an export that differs from
+            torch.
     """
+    if "dynamo" not in inspect.signature(torch.onnx.export).parameters:
+        raise VQRecError(f"onnx: needs torch >= 2.5, here is {torch.__version__}; choose --to faiss or parquet")
     try:
         import onnxruntime
         import onnxscript  # noqa: F401, torch's exporter needs it
