@@ -65,20 +65,24 @@ class _ContrastiveLoss(torch.autograd.Function):
             positive = scores.gather(1, target)
             if log_weights is not None:
                 scores.add_(log_weights).scatter_(1, target, positive)
-            log_normalizer = torch.logsumexp(scores, dim=1, keepdim=True)
+            # The largest score of a row is taken off in place, so that each score has one exponential and no copy.
+            largest = scores.amax(dim=1, keepdim=True)
+            normalizer = scores.sub_(largest).exp_().sum(dim=1, keepdim=True)
+            log_normalizer = normalizer.log() + largest
             if negatives is not None:
                 own = negatives[start : start + rows]
                 log_normalizer = torch.logaddexp(log_normalizer, torch.logsumexp(own, dim=1, keepdim=True))
                 if needs_negative:
                     torch.exp(own - log_normalizer, out=negative_grad[start : start + rows])
             loss += (log_normalizer - positive).sum()
-            if needs_query or needs_item:
-                gradient = scores.sub_(log_normalizer).exp_()  # softmax - one-hot, in place
-                gradient.scatter_add_(1, target, torch.full_like(target, -1, dtype=gradient.dtype))
-                if needs_query:
-                    torch.mm(gradient, items, out=query_grad[start : start + rows])
-                if needs_item:
-                    item_grad.addmm_(gradient.T, block)
+            # scores is now exp(scores - largest); what makes it softmax is one factor a row.
+            factor = torch.exp(largest - log_normalizer)
+            if needs_query:
+                own_grad = query_grad[start : start + rows]
+                torch.mm(scores, items, out=own_grad).mul_(factor).sub_(items[target.squeeze(1)])
+            if needs_item:
+                item_grad.addmm_(scores.T, block * factor)
+                item_grad.index_add_(0, target.squeeze(1), block, alpha=-1)
         ctx.save_for_backward(query_grad, item_grad, negative_grad)
         ctx.count = max(count, 1)
         return loss / ctx.count

@@ -1,6 +1,5 @@
 """RecBole's Trainer with fast batches, several processes, plain checkpoints and exact resumption; its loops are its own."""
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from recbole_vqrec.data.batches import training_batches
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.model.all_positions import all_positions_loss
 from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.learning_rate import check_schedule, set_learning_rate
+from recbole_vqrec.trainer.precision import check_precision, products_in
 from recbole_vqrec.trainer.resume import ResumePoints, resume_point
 from recbole_vqrec.trainer.steps import Interruption, Steps
-
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
 
 class SequenceTrainer(Trainer):
@@ -32,20 +31,21 @@ class SequenceTrainer(Trainer):
         model (SequentialRecommender): the model.
 
     Raises:
-        VQRecError: an unknown precision.
+        VQRecError: an unknown precision or schedule.
     """
 
     def __init__(self, config, model):
         for folder in (config["checkpoint_dir"], "log_tensorboard"):
             os.makedirs(folder, exist_ok=True)  # RecBole's own way fails where two processes make it at once
         super().__init__(config, model)
-        if config["precision"] not in (None, *PRECISIONS):
-            raise VQRecError(f"precision: '{config['precision']}' is none of {', '.join(PRECISIONS)}")
+        check_precision(config["precision"])
+        check_schedule(config["learning_rate_schedule"])
         if config["compile"]:
             compile_feed_forward(model)
         self.saved_model_file = str(_own_folder(config) / checkpoint.FILE_NAME)
         self.item_ids, self.rank_collector, self.valid_scores = None, None, []
         self._batches = None
+        self._stage_start = 0  # the first epoch of the stage of training
         self._epoch, self._step, self._losses = 0, 0, None  # where training stands; sums of the epoch's losses so far
         self._resume_points, self._interruption = None, Interruption()
 
@@ -85,12 +85,11 @@ class SequenceTrainer(Trainer):
 
     def _recorded(self, loss_function, batches):
         """Return the loss function with precision applied, this process's share taken, and its values summed up."""
-        dtype = PRECISIONS[self.config["precision"] or "float32"]
 
         def recorded(interaction):
             self._interaction = interaction
             share = getattr(batches, "share", 1.0)
-            with torch.autocast(self.device.type, dtype=dtype) if dtype else contextlib.nullcontext():
+            with products_in(self.config["precision"], self.device):
                 losses = loss_function(interaction) if share else torch.zeros((), device=self.device)
             losses = losses if isinstance(losses, tuple) else (losses,)
             if distributed.rank_and_size()[1] > 1:
@@ -102,6 +101,15 @@ class SequenceTrainer(Trainer):
             return losses if len(losses) > 1 else losses[0]
 
         return recorded
+
+    def before_step(self, done):
+        """Set the learning rate of a step.
+
+        Args:
+            done (float): 0 .. 1, the share of the epoch that lies behind.
+        """
+        share = (self._epoch - self._stage_start + done) / (self.epochs - self._stage_start)
+        set_learning_rate(self.optimizer, self.config["learning_rate_schedule"], share)
 
     def after_step(self, step):
         """Take note of a complete step; write a resume point when it is time or when training is to stop.
