@@ -22,7 +22,7 @@ class FinetuneTrainer(SequenceTrainer):
 
     def __init__(self, config, model):
         self.stages = stages_of(config, model)
-        self.stage, self._stage_number, self._stage_start, self._resumed = None, 0, 0, False
+        self.stage, self._stage_number, self._resumed = None, 0, False
         super().__init__(config, model)
         self._permutation = getattr(model.items, "permutation", None)
 

@@ -14,7 +14,7 @@ class Steps:
     All random numbers of a step, those of its batch included, follow from seed, epoch, step and rank.
 
     Args:
-        trainer (SequenceTrainer): its `after_step` is called when a step is complete.
+        trainer (SequenceTrainer): its `before_step` and `after_step` are called around each step.
         batches: a loader of ours or RecBole's TrainDataLoader.
         epoch (int): number of the epoch.
         position (int): steps of the epoch that have been taken before.
@@ -42,6 +42,7 @@ class Steps:
             batch = next(coming, None)
             if batch is None:
                 return
+            self.trainer.before_step(number / len(self.batches))
             yield batch
             number += 1
             self.trainer.after_step(number)

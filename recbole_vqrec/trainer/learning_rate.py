@@ -1,0 +1,35 @@
+"""The learning rate as a function of where training stands, so that nothing of it has to be remembered."""
+
+import math
+
+from recbole_vqrec.errors import VQRecError, nearest
+
+SCHEDULES = ("constant", "cosine")
+
+
+def check_schedule(name):
+    """Refuse a schedule that does not exist.
+
+    Args:
+        name (str or None): `learning_rate_schedule` of props/overall.yaml; None is constant.
+
+    Raises:
+        VQRecError: an unknown name.
+    """
+    if name not in (None, *SCHEDULES):
+        hint = nearest(str(name), SCHEDULES)
+        raise VQRecError(f"learning_rate_schedule: '{name}' is none of {', '.join(SCHEDULES)}{hint}")
+
+
+def set_learning_rate(optimizer, schedule, done):
+    """Set the learning rate of each parameter group from the one it began with.
+
+    Args:
+        optimizer (torch.optim.Optimizer): a group's first rate is kept as its `initial_lr`, in checkpoints too.
+        schedule (str or None): constant, or cosine: rate * (1 + cos(pi done)) / 2.
+        done (float): 0 .. 1, the share of the stage's steps that lies behind.
+    """
+    if schedule != "cosine":
+        return
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 + math.cos(math.pi * done)) / 2
