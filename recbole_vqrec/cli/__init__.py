@@ -3,6 +3,7 @@
 import click
 
 from recbole_vqrec import __version__
+from recbole_vqrec.cli.ablate import ablate
 from recbole_vqrec.cli.compare import compare
 from recbole_vqrec.cli.download import download
 from recbole_vqrec.cli.evaluate import evaluate
@@ -23,7 +24,7 @@ def main():
 
 
 for command in (
-    download, preprocess, merge, embed, encode, pretrain, finetune, run, compare,
+    download, preprocess, merge, embed, encode, pretrain, finetune, run, compare, ablate,
     import_unisrec, export_unisrec, import_checkpoint,
 ):  # fmt: skip
     main.add_command(command)

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from small import SMALL, write_inter, write_vectors
+
+from recbole_vqrec import quick_start
+from recbole_vqrec.cli import main
+from recbole_vqrec.comparison import ablation, executor
+from recbole_vqrec.config import read_props
+from recbole_vqrec.quantization.encode import encode_dataset
+from recbole_vqrec.config import stage_options
+
+ITEMS = [f"i{number}" for number in range(12)]
+PLM = {"plm": "small-plm", "pooling": "cls", "codebooks": 2, "codes_per_codebook": 4}
+
+
+@pytest.fixture
+def pretrained(tmp_path, monkeypatch):
+    """Two data sets with text vectors and codes, the first with a trained model; runs stay in this process."""
+    draw = np.random.default_rng(0)
+    for name in ("source", "target"):
+        folder = tmp_path / "dataset" / name
+        write_inter(folder, name, {f"u{user}": [str(i) for i in draw.permutation(ITEMS)[:6]] for user in range(20)})
+        write_vectors(folder, name, ITEMS)
+        encode_dataset(folder, name, stage_options(None, PLM), say=lambda line: None)
+    small = {name: value for name, value in SMALL.items() if name not in ("item_codes", *PLM)}
+    return quick_start.run("VQRec", "source", None, {**small, **PLM, "topk": [10], "state": "WARNING"})["run"]
+
+
+def test_rows_are_those_of_the_paper_and_ours(pretrained):
+    from recbole_vqrec.report.published import published_ablations
+
+    named = read_props("ablation.yaml")["ablations"]
+    assert set(published_ablations("Scientific")) <= set(named) and next(iter(named)) == "VQRec"
+    manifest = ablation.checkpoint.load(pretrained)[2]
+    rows = ablation.ablation_rows(pretrained, manifest, {"learning_rate": 0.01, "permutation": "hard", "item_codes": "x"})
+    assert "without semi-synthetic negatives" not in rows
+    assert rows["VQRec"]["permutation"] == "hard" and rows["without permutation"]["permutation"] == "none"
+    assert rows["reuse quantizer"]["reuse_quantizer"] == "source" and rows["reuse quantizer"]["item_codes"] is None
+    assert all(row["learning_rate"] == 0.01 and row["stage"] == "finetune" for row in rows.values())
+    both = ablation.ablation_rows(pretrained, manifest, {}, without_negatives="other")
+    assert both["without semi-synthetic negatives"]["checkpoint"].endswith("/other")
+
+
+def test_the_command_runs_every_row_and_resumes(pretrained, tmp_path, monkeypatch):
+    from recbole_vqrec.comparison import worker
+
+    calls = []
+
+    def here(self, run):
+        calls.append(run.row)
+        worker.execute(run)
+
+    monkeypatch.setattr(executor._Children, "execute", here)
+    arguments = ["ablate", "--dataset", "target", "--checkpoint", pretrained, "--seeds", "1", "--without-negatives", pretrained]
+    options = ["--epochs=1", "--topk=[10,50]", "--topk=[10]", "--train_batch_size=64", "--permutation_start=usage", "--hidden_size=16", "--inner_size=16"]
+    result = CliRunner().invoke(main, [*arguments, *options])
+    assert result.exit_code == 0, result.output
+    assert calls == [*read_props("ablation.yaml")["ablations"], "SASRec"]
+    table = (tmp_path / "reports" / "ablation" / "ablation.md").read_text()
+    assert all(f"| {name} " in table for name in calls) and "## Sparse items" in table
+    assert (tmp_path / "dataset" / "target" / "target.small-plm.random2x4.codes.safetensors").is_file()
+    again = CliRunner().invoke(main, [*arguments, *options])
+    assert again.exit_code == 0 and len(calls) == 11, again.output
+    assert Path("reports/ablation/report.md").is_file()
