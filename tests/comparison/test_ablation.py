@@ -8,9 +8,8 @@ from small import SMALL, write_inter, write_vectors
 from recbole_vqrec import quick_start
 from recbole_vqrec.cli import main
 from recbole_vqrec.comparison import ablation, executor
-from recbole_vqrec.config import read_props
+from recbole_vqrec.config import read_props, stage_options
 from recbole_vqrec.quantization.encode import encode_dataset
-from recbole_vqrec.config import stage_options
 
 ITEMS = [f"i{number}" for number in range(12)]
 PLM = {"plm": "small-plm", "pooling": "cls", "codebooks": 2, "codes_per_codebook": 4}
@@ -23,7 +22,7 @@ def pretrained(tmp_path, monkeypatch):
     for name in ("source", "target"):
         folder = tmp_path / "dataset" / name
         write_inter(folder, name, {f"u{user}": [str(i) for i in draw.permutation(ITEMS)[:6]] for user in range(20)})
-        write_vectors(folder, name, ITEMS)
+        write_vectors(folder, name, ITEMS, plm=PLM["plm"])
         encode_dataset(folder, name, stage_options(None, PLM), say=lambda line: None)
     small = {name: value for name, value in SMALL.items() if name not in ("item_codes", *PLM)}
     return quick_start.run("VQRec", "source", None, {**small, **PLM, "topk": [10], "state": "WARNING"})["run"]
@@ -54,8 +53,9 @@ def test_the_command_runs_every_row_and_resumes(pretrained, tmp_path, monkeypatc
         worker.execute(run)
 
     monkeypatch.setattr(executor._Children, "execute", here)
-    arguments = ["ablate", "--dataset", "target", "--checkpoint", pretrained, "--seeds", "1", "--without-negatives", pretrained]
-    options = ["--epochs=1", "--topk=[10,50]", "--topk=[10]", "--train_batch_size=64", "--permutation_start=usage", "--hidden_size=16", "--inner_size=16"]
+    arguments = ["ablate", "--dataset", "target", "--checkpoint", pretrained, "--without-negatives", pretrained]
+    arguments += ["--seeds", "1", "--epochs=1", "--topk=[10]", "--train_batch_size=64", "--permutation_start=usage"]
+    options = ["--hidden_size=16", "--inner_size=16"]
     result = CliRunner().invoke(main, [*arguments, *options])
     assert result.exit_code == 0, result.output
     assert calls == [*read_props("ablation.yaml")["ablations"], "SASRec"]
