@@ -1,4 +1,4 @@
-"""The whole flow in numbered steps: raw -> atomic -> text embedding -> item codes -> train -> evaluate -> table."""
+"""A run in numbered steps: options -> data set -> batches -> model -> trainer -> evaluation -> result."""
 
 import time
 from logging import getLogger
@@ -8,18 +8,14 @@ from recbole.data import data_preparation
 from recbole.utils import init_seed
 
 from recbole_vqrec import distributed, registry
-from recbole_vqrec.config import Config, props_folder, stage_options
+from recbole_vqrec.config import Config, stage_options
 from recbole_vqrec.data.dataset import create_dataset, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
-from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import RankCollector
 from recbole_vqrec.inference.from_dataset import catalogue_of
 from recbole_vqrec.preprocess.merge import merge_datasets
-from recbole_vqrec.preprocess.ml_100k import NAME as EMBEDDED_DATASET
-from recbole_vqrec.preprocess.ml_100k import preprocess_ml_100k
 from recbole_vqrec.progress import EpochBar
-from recbole_vqrec.quantization.encode import encode_dataset
 from recbole_vqrec.report import run_table
 from recbole_vqrec.run_log import PeakMemory, start_log
 from recbole_vqrec.trainer import checkpoint
@@ -181,41 +177,6 @@ def compare(models, dataset, config_file_list=None, config_dict=None):
     return results, run_table.write_table(folder, results)
 
 
-def demo(config_file_list=None, config_dict=None):
-    """Do the whole job on the embedded data set and print what it made and where.
-
-    Args:
-        config_file_list (list of str, optional): yaml files instead of props/demo.yaml.
-        config_dict (dict, optional): options, win over the files.
-
-    Returns:
-        list: results as `compare` gives them.
-    """
-    start = time.perf_counter()
-    files = config_file_list or [str(props_folder() / "demo.yaml")]
-    options = stage_options(files, config_dict)
-    folder = Path(options["data_path"]) / EMBEDDED_DATASET
-
-    # 1. atomic files
-    inter, item, made = preprocess_ml_100k(folder)
-    _tell(1, "atomic files", f"{inter}, {item}", made)
-    # 2. item text -> text embeddings
-    path, made = embed_dataset(folder, EMBEDDED_DATASET, options, say=_nothing)
-    _tell(2, "text embeddings", path, made)
-    # 3. text embeddings -> item codes
-    path, made = encode_dataset(folder, EMBEDDED_DATASET, options, say=_nothing)
-    _tell(3, "item codes", path, made)
-    # 4. train every model on the same split
-    print(f"[4/5] train {', '.join(options['models'])} with early stopping on {options['valid_metric']}")
-    results, table = compare(options["models"], EMBEDDED_DATASET, files, config_dict)
-    # 5. one table
-    print(f"[5/5] test results on {EMBEDDED_DATASET}, full ranking\n\n{run_table.table(results)}\n")
-    for result in results:
-        print(f"{result['model']:>10}: {checkpoint.checkpoint_file(result['run'])}")
-    print(f"     table: {table}\n      done: {time.perf_counter() - start:.0f} s")
-    return results
-
-
 def load_data_and_model(model_file):
     """Rebuild a run: RecBole's function of this name, for our checkpoints, which torch >= 2.6 can read.
 
@@ -237,11 +198,3 @@ def load_data_and_model(model_file):
     model = config.model_class(config, train_data._dataset).to(config["device"])
     checkpoint.restore_model(model_file, model, config["model"], item_ids_of(dataset))
     return config, model.eval(), dataset, train_data, valid_data, test_data
-
-
-def _nothing(line):
-    """Take the lines of a stage that the demo does not repeat."""
-
-
-def _tell(step, what, where, made):
-    print(f"[{step}/5] {what}: {where}{'' if made else ' (up to date)'}")

