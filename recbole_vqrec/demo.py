@@ -48,7 +48,7 @@ def demo(config_file_list=None, config_dict=None):
     pretrained = quick_start.pretrain(None, mix, "VQRec", files, {**options["pretraining"], **(config_dict or {})})
     # 5. carry it to the target; every model from scratch beside it
     models = options["models"]
-    print(f"[5/{STEPS}] on {target}: fine-tune it, train {', '.join(models)} from scratch, early stopping on validation")
+    print(f"[5/{STEPS}] on {target}: fine-tune it; train {', '.join(models)} from scratch; with early stopping")
     tuned = quick_start.finetune(target, pretrained["run"], files, config_dict)
     results = [quick_start.run(name, target, files, config_dict) for name in models]
     results = [{**tuned, "model": "VQRec, pre-trained"}, *results]

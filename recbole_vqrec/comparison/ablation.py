@@ -39,7 +39,8 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
     manifest = checkpoint.load(run)[2]
     rows = ablation_rows(run, manifest, common, without_negatives)
     if without_negatives is None:
-        say(f"left out: {NO_NEGATIVES}; pre-train with --semi_synthetic_negatives=0, give the run as --without-negatives")
+        how = "pre-train with --semi_synthetic_negatives=0, give the run as --without-negatives"
+        say(f"left out: {NO_NEGATIVES}; {how}")
     # 2. the codes they need
     for row in rows.values():
         _encode(dataset, manifest, row, say)
