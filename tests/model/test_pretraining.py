@@ -16,9 +16,11 @@ FOLLOWING = torch.tensor([[1, 4, 9, 0], [4, 0, 0, 0], [0, 0, 3, 4]])
 BATCH = {"item_id_list": HISTORY, "item_length": torch.tensor([3, 1, 4]), TARGET_LIST: FOLLOWING}
 TARGETS = torch.tensor([1, 4, 9, 4, 3, 4])
 
+PAPER = {"popularity_correction": False, "sampled_negatives": 0}  # Eq. 8 as it stands
+
 
 def made(**options):
-    config = small_config(stage="pretrain", **options)
+    config = small_config(stage="pretrain", **{**PAPER, **options})
     dataset = create_dataset(config)
     torch.manual_seed(5)
     return config.model_class(config, dataset), dataset
