@@ -33,24 +33,38 @@ def serve(run, host, port, token):
         from recbole_vqrec.serving.app import LOOPBACK, create_app
     except ImportError as error:
         raise VQRecError(f"{error.name} is not installed; run pip install 'recbole-vqrec[serve]'") from error
-    import socket
-
     import torch
 
     torch.set_num_threads(1)  # requests run side by side
     recommender = load(run)
     app = create_app(recommender, host, token)
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening = listen(host, port)
+    writes = "with the token" if token else "open to this machine" if host in LOOPBACK else "off (no --token)"
+    address = f"[{host}]" if ":" in host else host
+    click.echo(
+        f"{recommender.config['model']} on {recommender.config['dataset']}, {len(recommender.catalogue):,} items, "
+        f"writes {writes}\nhttp://{address}:{listening.getsockname()[1]}  (API: /docs)"
+    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
+    server.run(sockets=[listening])
+
+
+def listen(host, port):
+    """Return a socket that listens.
+
+    Raises:
+        VQRecError: no such address here, or the port is taken.
+    """
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends without delay only where the protocol is named; else answers wait 40 ms for the client's ACK
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
         listening.listen(128)
     except OSError as error:
+        listening.close()
         raise VQRecError(f"{host}:{port}: cannot listen ({error.strerror}); choose another --port or --host") from error
-    writes = "with the token" if token else "open to this machine" if host in LOOPBACK else "off (no --token)"
-    click.echo(
-        f"{recommender.config['model']} on {recommender.config['dataset']}, {len(recommender.catalogue):,} items, "
-        f"writes {writes}\nhttp://{host}:{listening.getsockname()[1]}  (API: /docs)"
-    )
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
-    server.run(sockets=[listening])
+    return listening

@@ -1,19 +1,27 @@
 """A real server: two of them on one run folder, malformed requests, the OpenAPI document, the page in a browser."""
 
+import asyncio
 import contextlib
 import random
 import shutil
 import socket
+import threading
+import time
 from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
+from click.testing import CliRunner
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 from server_process import resident_memory, serving  # noqa: E402
+from trained_runs import copied  # noqa: E402
 
 from recbole_vqrec import Recommender  # noqa: E402
+from recbole_vqrec.cli import main  # noqa: E402
+from recbole_vqrec.cli.serve import listen  # noqa: E402
+from recbole_vqrec.errors import VQRecError  # noqa: E402
 from recbole_vqrec.serving.app import create_app  # noqa: E402
 
 VALID = b'{"histories": [["i1", "i2"]], "k": 3}'
@@ -45,6 +53,71 @@ def test_two_servers_write_into_one_run_folder(servers):
         found = requests.post(f"{server}/recommend", json={"histories": [["i1", "n5"]], "k": 100}).json()
         expected = restarted.recommend([["i1", "n5"]], k=100).item.tolist()
         assert [each["item"] for each in found["recommendations"][0]["items"]] == expected
+
+
+def test_what_was_answered_survives_a_kill(trained, tmp_path):
+    run = copied(trained, "VQRec", tmp_path)
+    answered = []
+
+    def add(address):
+        with contextlib.suppress(requests.ConnectionError):
+            for number in range(1000):
+                requests.post(f"{address}/items", json={"items": {f"n{number}": "red glue"}}).raise_for_status()
+                answered.append(f"n{number}")
+
+    with serving(run) as (address, process):
+        writer = threading.Thread(target=add, args=(address,))
+        writer.start()
+        while len(answered) < 5:
+            time.sleep(0.01)
+        process.kill()
+        writer.join()
+    with serving(run) as (address, _):
+        there = set(Recommender.load(run).item_embeddings().ids)
+        assert set(answered) <= there and len(there) <= 12 + len(answered) + 1  # the last was perhaps not answered
+        assert requests.post(f"{address}/items", json={"items": {"after": "blue tape"}}).status_code == 201
+    assert not list(run.glob(".*.tmp"))
+
+
+def test_answers_are_sent_without_delay():
+    """Without TCP_NODELAY an answer waits for the client's delayed ACK, 40 ms."""
+    found = []
+
+    async def connect():
+        async def accepted(reader, writer):
+            option = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            found.append(option)
+            writer.close()
+
+        listening = listen("127.0.0.1", 0)
+        async with await asyncio.start_server(accepted, sock=listening):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            await reader.read()
+            writer.close()
+
+    asyncio.run(connect())
+    assert found and all(found)
+
+
+def test_the_address_of_ipv6_can_be_clicked(trained, tmp_path):
+    try:
+        listen("::1", 0).close()
+    except VQRecError:
+        pytest.skip("no IPv6 here")
+    with serving(copied(trained, "VQRec", tmp_path), "--host", "::1") as (address, _):
+        assert address.startswith("http://[::1]:") and requests.get(f"{address}/health").json()["writable"]
+
+
+def test_a_port_that_is_taken_and_a_folder_that_is_no_run(trained, tmp_path):
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        for options, message in (
+            (["--run", str(trained["VQRec"][0]), "--port", str(port)], f"error: 127.0.0.1:{port}: cannot listen"),
+            (["--run", str(tmp_path / "none")], "checkpoint not found; give the folder of a run"),
+        ):
+            result = CliRunner().invoke(main, ["serve", *options])
+            assert result.exit_code == 2 and message in result.output
+            assert len([line for line in result.output.splitlines() if line.startswith("error: ")]) == 1
 
 
 def test_a_thousand_malformed_requests(servers):
