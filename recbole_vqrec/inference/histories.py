@@ -22,7 +22,7 @@ def as_histories(histories):
         tuple: list of users, and list of lists of item ids (str), oldest first.
 
     Raises:
-        VQRecError: another form, a column missing, a time missing or not a number.
+        VQRecError: another form, a column, a user or an item missing, a time missing or not a number.
     """
     if isinstance(histories, pd.DataFrame):
         return _of_table(histories)
@@ -42,6 +42,10 @@ def as_histories(histories):
 
 def _of_table(table):
     user, item = _column(table, USER), _column(table, ITEM)
+    table = table.reset_index(drop=True)
+    for column in (user, item):
+        if table[column].isna().any():
+            raise VQRecError(f"histories: {column} is missing in row {table[column].isna().idxmax() + 1:,}; expected an id")
     table = table.assign(**{item: table[item].astype(str)})
     time = next((name for name in TIME if name in table), None)
     if time is not None:

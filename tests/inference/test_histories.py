@@ -15,6 +15,11 @@ def test_lists_and_dicts():
     assert as_histories({"u": ("a", "b")}) == (["u"], [["a", "b"]])
 
 
+def test_users_come_in_the_order_of_rows_whatever_the_index():
+    table = TABLE.iloc[[1, 0, 2, 3, 4]]  # index 1, 0, ...
+    assert as_histories(table)[0] == ["a", "b"] and as_histories(table.drop(columns="time"))[0] == ["a", "b"]
+
+
 def test_tables_are_in_time_then_row_order_and_users_in_order_of_appearance():
     assert as_histories(TABLE) == (["b", "a"], [["1", "5", "3"], ["4", "2"]])
     assert as_histories(TABLE[["user", "item"]]) == (["b", "a"], [["1", "3", "5"], ["2", "4"]])
@@ -40,6 +45,9 @@ def test_files(tmp_path, name):
         (None, "expected a list of item ids"),
         ({"u": 5}, "of user u: expected a list of item ids, found int"),
         (pd.DataFrame({"who": [], "item": []}), "column 'user' not found; the columns are who, item"),
+        (pd.DataFrame({"user": ["u", None], "item": ["a", "b"]}), "histories: user is missing in row 2; expected an id"),
+        (pd.DataFrame({"user": ["u", None], "item": ["a", "b"], "time": [1, 2]}), "user is missing in row 2"),
+        (pd.DataFrame({"user": ["u"], "item": [float("nan")]}), "histories: item is missing in row 1"),
         (pd.DataFrame({"user": ["u"], "item": ["a"], "time": ["soon"]}), "time 'soon' of user u is no time"),
     ],
 )
