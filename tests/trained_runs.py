@@ -13,7 +13,7 @@ from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.quantization.encode import encode_dataset
 
 ITEMS = [f"i{number}" for number in range(12)]
-NAMES = ("VQRec", "SASRec", "CORE", "LightSANs", "SASRecText", "FDSA", "RecGURU")
+NAMES = ("VQRec", "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec", "FDSA", "RecGURU")
 COLOURS = ["red", "green", "blue", "grey"]
 TEXTS = {item: f"{COLOURS[row % 4]} {'glue' if row % 3 else 'tape'} {row}" for row, item in enumerate(ITEMS)}
 SEQUENCES = {
@@ -56,9 +56,15 @@ def trained(tmp_path_factory):
     small = {**SMALL, **layout, "item_codes": None, "state": "ERROR"}
     runs = {name: quick_start.run(name, "toy", None, dict(small)) for name in NAMES}
     runs["with text"] = quick_start.run("VQRec", "toy", None, {**small, "item_representation": "code+text"})
+    runs["UniSRec with ids"] = quick_start.run("UniSRec", "toy", None, {**small, "transductive": True})
     runs["with ids"] = quick_start.run("VQRec", "toy", None, {**small, "item_representation": "code+id"})
+    pretrained = quick_start.pretrain(name="toy", config_dict=dict(small))["run"]
+    for name, representation in (("", "code"), (" with text", "code+text"), (" with ids", "code+id")):
+        permuted = {**small, "permutation": "soft", "item_representation": representation}
+        runs["fine-tuned" + name] = quick_start.finetune("toy", pretrained, config_dict=permuted)
     expected = {name: _expected(run["run"]) for name, run in runs.items()}
     shutil.rmtree(home / "dataset")
+    shutil.rmtree(pretrained)
     os.chdir(before)
     return {name: (home / run["run"], expected[name]) for name, run in runs.items()}
 

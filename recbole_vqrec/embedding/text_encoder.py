@@ -101,7 +101,8 @@ class TextEncoder:
         vectors = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
         batches = list(batches_of_like_length(rows, batch_tokens or BATCH_TOKENS[self.device.type]))
         with one_thread_a_task(torch.get_num_threads() if self.device.type == "cpu" else 1) as pool:
-            for batch, pooled in zip(batches, pool.map(self._vectors, batches)):
+            alone = len(batches) == 1 and torch.get_num_threads() == 1  # a thread takes 2 ms to start
+            for batch, pooled in zip(batches, (map if alone else pool.map)(self._vectors, batches)):
                 same = [rows[tokens] for tokens in batch]
                 vectors[np.concatenate(same)] = np.repeat(pooled, [len(each) for each in same], axis=0)
                 if advance:

@@ -69,6 +69,7 @@ class Catalogue:
             VQRecError: an id is here already.
         """
         row = self.refuse_present(item_ids)
+        texts = [one_line(text) for text in texts]
         again = [index for index, item_id in enumerate(item_ids) if item_id in row]
         new = [index for index, item_id in enumerate(item_ids) if item_id not in row]
         rows = [row[item_ids[index]] for index in again]
@@ -130,8 +131,11 @@ class Catalogue:
 
     def write(self, run):
         """Write the catalogue into a run folder, replacing the file there only when complete."""
+        texts = "\n".join(self.texts)
+        if texts.count("\n") != len(self.texts) - 1:
+            texts = "\n".join(map(one_line, self.texts))
         tensors = {
-            TEXTS_KEY: np.frombuffer("".join(f"{one_line(text)}\n" for text in self.texts).encode(), np.uint8),
+            TEXTS_KEY: np.frombuffer(f"{texts}\n".encode(), np.uint8),
             "popularity": self.popularity,
             "removed": self.removed,
             **{f"{QUANTIZER_PREFIX}{name}": array for name, array in self.quantizer.items()},

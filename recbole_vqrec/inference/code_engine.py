@@ -1,6 +1,6 @@
 """Scores of models whose items are the mean of their code vectors: through the codes, without a table of items.
 
-Axis legend: U users, N items without padding, n items of a block, D codebooks, H hidden size.
+Axis legend: U users, N items without padding, A of them added after training, n items of a block, D codebooks, H hidden size.
 """
 
 import numpy as np
@@ -31,15 +31,24 @@ class CodeEngine:
             if len(buffer) == len(catalogue) + 1:  # eight times the memory of the codes, and not read here
                 setattr(model.items, name, buffer[:1].clone())
         codes = torch.from_numpy(catalogue.codes).to(model.device)
-        vectors = model.items.code_vectors()
+        vectors = known.scorer.code_vectors if known else model.items.code_vectors()  # a permutation takes its time
         self.scorer = SubItemScorer(vectors, codes, catalogue.codes_per_codebook, known and known.scorer)
-        flat = F.pad(self.scorer.flat(codes), (0, 0, 1, 0))
-        self.trained, self.placed = catalogue.trained, None
-        if catalogue.neighbours is not None and len(catalogue.neighbours):
-            rows, weights = (torch.from_numpy(each).to(model.device) for each in (catalogue.neighbours, catalogue.weights))
-            self.placed = placed(lambda each: F.normalize(self._code_means(each), dim=-1), rows.long(), weights)
+        self.trained, self.neighbours, self.weights = catalogue.trained, catalogue.neighbours, catalogue.weights
+        self.placed = None if self.neighbours is None or not len(self.neighbours) else self._place(known)
         popularity = F.pad(torch.from_numpy(catalogue.popularity), (1, 0))
-        self.tied_items = TiedItems(flat, popularity, config["tied_items"]).to(model.device)
+        self.tied_items = TiedItems(F.pad(codes, (0, 0, 1, 0)), popularity, config["tied_items"]).to(model.device)
+
+    def _place(self, known):
+        """Return the L2-normalised vectors [A, H] of the added items; those of an earlier engine are taken over."""
+        done, first = known.placed if known else None, 0
+        if done is not None and all(
+            np.array_equal(old, new[: len(old)])
+            for old, new in ((known.neighbours, self.neighbours), (known.weights, self.weights))
+        ):
+            first = len(done)
+        rows, weights = (torch.from_numpy(each[first:]).to(self.model.device) for each in (self.neighbours, self.weights))
+        new = placed(lambda each: F.normalize(self._code_means(each), dim=-1), rows.long(), weights)
+        return torch.cat([done[:first], new]) if first else new
 
     def with_catalogue(self, catalogue):
         """Return an engine for a changed catalogue of the same model."""

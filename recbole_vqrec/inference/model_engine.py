@@ -1,6 +1,6 @@
 """Scores of any sequential model, by its own `full_sort_predict`.
 
-Axis legend: U users, L longest history, N items without padding, H hidden size.
+Axis legend: U users, L longest history, N items without padding, A of them added after training, H hidden size.
 """
 
 import numpy as np
@@ -11,11 +11,12 @@ from recbole.data.interaction import Interaction
 from recbole_vqrec import registry
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.code_engine import padded
-from recbole_vqrec.inference.rebuild import build_model
+from recbole_vqrec.inference.neighbours import weighted_mean
+from recbole_vqrec.inference.rebuild import with_items
 
 
 class ModelEngine:
-    """Scores of `full_sort_predict`, for any sequential model.
+    """Scores of `full_sort_predict`, for any sequential model; items added to codes are scored as their neighbours are.
 
     Args:
         model (SequentialRecommender): in evaluation mode.
@@ -29,13 +30,33 @@ class ModelEngine:
         self.items = len(catalogue)
         self.full_length = registry.known(config["model"]).batches == registry.STOCK_ROWS
         self.normalised = getattr(model, "temperature", None) is not None
+        self.placed = None
+        if self.normalised and catalogue.neighbours is not None and len(catalogue.neighbours):
+            self.placed = self._place(catalogue)
 
     def with_catalogue(self, catalogue):
         """Return an engine for a changed catalogue; raises `VQRecError` where the model cannot take new items."""
         model = self.model
         if len(catalogue) != self.items or catalogue.text_vectors is not None:
-            model = build_model(self.config, catalogue, self.state)
+            model = with_items(model, self.config, catalogue, self.state)
         return ModelEngine(model, self.config, catalogue, self.state)
+
+    @torch.inference_mode()
+    def _place(self, catalogue):
+        """Return the neighbours [A, P] of the added items, their weights [A, P], and the weighted means [A, H]."""
+        neighbours = torch.from_numpy(catalogue.neighbours).long().to(self.model.device)
+        weights, table = torch.from_numpy(catalogue.weights).to(self.model.device), self._table()
+        return neighbours, weights, weighted_mean(lambda rows: table[rows], neighbours, weights)
+
+    def _scores(self, interaction):
+        """Return the scores [U, N] of all items."""
+        users = len(interaction[self.model.ITEM_SEQ_LEN])
+        scores = self.model.full_sort_predict(interaction).view(users, -1)[:, 1 : self.items + 1]
+        if self.placed is None:
+            return scores
+        neighbours, weights, means = self.placed
+        added = sum(scores[:, rows] * weight for rows, weight in zip(neighbours.T, weights.T))
+        return torch.cat([scores[:, : self.items - len(means)], added / means.norm(dim=1)], dim=1)
 
     def _interaction(self, rows):
         longest = self.model.max_seq_length if self.full_length else None
@@ -46,7 +67,7 @@ class ModelEngine:
     @torch.inference_mode()
     def blocks(self, rows, among=None):
         """Yield (0, scores [U, n]) of histories, lists of item rows, none empty: one block of all items."""
-        scores = self.model.full_sort_predict(self._interaction(rows)).view(len(rows), -1)[:, 1 : self.items + 1]
+        scores = self._scores(self._interaction(rows))
         yield 0, scores if among is None else scores[:, among]
 
     @torch.inference_mode()
@@ -66,7 +87,7 @@ class ModelEngine:
             self._refuse()
         if self.normalised:
             state = F.normalize(state, dim=-1)
-        scores = self.model.full_sort_predict(interaction).view(len(rows), -1)[:, 1 : self.items + 1]
+        scores = self._scores(interaction)
         products = state @ vectors.T / (self.model.temperature if self.normalised else 1)
         if not torch.allclose(products, scores, rtol=1e-3, atol=1e-3):
             self._refuse()
@@ -91,7 +112,11 @@ class ModelEngine:
         else:
             self._refuse()
         table = table[1 : self.items + 1]
-        return F.normalize(table, dim=-1) if self.normalised else table
+        if not self.normalised:
+            return table
+        if self.placed is not None:
+            table = torch.cat([table[: len(table) - len(self.placed[2])], self.placed[2]])
+        return F.normalize(table, dim=-1)
 
     def _refuse(self):
         raise VQRecError(

@@ -57,5 +57,11 @@ def placed(unit_vectors, neighbours, weights):
         neighbours (torch.LongTensor): [n, P] rows of trained items.
         weights (torch.Tensor): [n, P].
     """
-    vectors = unit_vectors(neighbours.reshape(-1)).view(*neighbours.shape, -1)
-    return F.normalize((vectors * weights.unsqueeze(-1)).sum(dim=1), dim=-1)
+    return F.normalize(weighted_mean(unit_vectors, neighbours, weights), dim=-1)
+
+
+def weighted_mean(unit_vectors, neighbours, weights):
+    """Return the weighted means [n, H] of the neighbours' vectors; arguments as `placed`."""
+    vectors = unit_vectors(neighbours.reshape(-1))
+    vectors = vectors.view(*neighbours.shape, vectors.shape[-1])
+    return (vectors * weights.unsqueeze(-1)).sum(dim=1)

@@ -3,13 +3,17 @@
 Axis legend: N items without padding, D codebooks, d_w size of text vectors.
 """
 
+import copy
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from recbole.utils import init_seed
 
+from recbole_vqrec import __version__
 from recbole_vqrec.config import Config
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.model.tied_items import TiedItems
 from recbole_vqrec.quantization.item_codes import PADDING_CODE, flatten
 from recbole_vqrec.trainer import checkpoint
 
@@ -51,7 +55,8 @@ class CatalogueDataset:
 def build_model(config, catalogue, state):
     """Return a run's model in evaluation mode, its items those of the catalogue.
 
-    Tensors of the state that hold a row for each item (codes, text vectors) are the catalogue's; all others have to fit.
+    Tensors of the state that hold a row for each item (codes, text vectors) are the catalogue's; id embeddings that stand
+    beside codes or texts are zero for items added later; all others have to fit.
 
     Raises:
         VQRecError: see `create_engine`; new items for a model that has parameters for each item.
@@ -68,6 +73,11 @@ def build_model(config, catalogue, state):
     parameters = {name for name, _ in model.named_parameters()}
     wrong = [name for name in own.keys() ^ state.keys()]
     grown = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+    for name in getattr(getattr(model, "items", None), "zero_for_new_items", ()):
+        name, rows = f"items.{name}", len(catalogue) + 1
+        if name in grown and len(state[name]) < rows:
+            state = {**state, name: F.pad(state[name], (0, 0, 0, rows - len(state[name])))}
+            grown.remove(name)
     if any(name in parameters for name in grown) and not wrong:
         raise VQRecError(
             f"{config['model']} knows its items by id only, {examples(sorted(set(grown) & parameters))} has a row for "
@@ -82,6 +92,22 @@ def build_model(config, catalogue, state):
     return model.to(config["device"]).eval().requires_grad_(False)
 
 
+def with_items(model, config, catalogue, state):
+    """Return a run's model for a changed catalogue; a copy where items are codes and texts only, a tenth of the time.
+
+    Raises:
+        VQRecError: as `build_model`.
+    """
+    items = getattr(model, "items", None)
+    if not hasattr(items, "replace_items") or items.id_embedding is not None:
+        return build_model(config, catalogue, state)
+    dataset = CatalogueDataset(config, catalogue)
+    model = copy.deepcopy(model)
+    model.items.replace_items(dataset.item_codes, getattr(dataset, "item_text_vectors", None))
+    model.tied_items = TiedItems(dataset.item_codes, dataset.item_popularity, config["tied_items"]).to(config["device"])
+    return model
+
+
 def load_run(run):
     """Return (config, model state) of a run folder.
 
@@ -89,6 +115,12 @@ def load_run(run):
         VQRecError: no checkpoint, damaged, or of another version.
     """
     tensors, _, manifest = checkpoint.load(run)
-    config = Config(manifest["model"], manifest["dataset"], None, manifest["config"])
+    try:
+        config = Config(manifest["model"], manifest["dataset"], None, manifest["config"])
+    except VQRecError as error:
+        raise VQRecError(
+            f"{run}: its options are not those of this version ({error}); made by recbole-vqrec "
+            f"{manifest.get('recbole_vqrec')}, this is {__version__}; use the version that made it, or train again"
+        ) from error
     state = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     return config, state

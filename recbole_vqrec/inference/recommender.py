@@ -172,7 +172,7 @@ class Recommender(ServedRun):
             VQRecError: an unknown id, k below 1, or a model without item vectors.
         """
         refuse_no_count(k)
-        served = self.served
+        served, item = self.served, str(item)
         refuse_unknown([item], served.row, "similar")
         row = served.row[item]
         vector = served.engine.item_vectors(torch.tensor([row]))
@@ -219,6 +219,7 @@ class Recommender(ServedRun):
         served = self.served
         if served.catalogue.codes is None:
             raise VQRecError(f"{self.config['model']} has no item codes that could explain a recommendation")
+        item = str(item)
         refuse_unknown([item], served.row, "explain")
         _, (history,) = as_histories([history])
         known = [each for each in dict.fromkeys(history) if each in served.row]

@@ -1,5 +1,6 @@
 """A run folder held in memory: its model and items, and changes of the items that other threads and processes see whole."""
 
+import contextlib
 import shutil
 import threading
 from pathlib import Path
@@ -39,7 +40,7 @@ class ServedRun:
     def __init__(self, run, config, state, catalogue):
         self.run, self.config = Path(run), config
         self._encoder = ItemEncoder(catalogue.made, catalogue.quantizer)
-        self._version, self._changing = None, threading.RLock()
+        self._version, self._changing, self._unsaved = None, threading.RLock(), []
         self._serve(catalogue, create_engine(config, catalogue, state))
 
     @classmethod
@@ -126,13 +127,28 @@ class ServedRun:
     def _change(self, change, persist):
         """Serve a changed catalogue; where it persists, it is the run folder's newest that is changed."""
         with self._changing:
-            version = self._version
+            served = None
+
+            def changed(catalogue):
+                nonlocal served
+                catalogue = change(catalogue)
+                whole = self._with_unsaved(catalogue) if persist else catalogue
+                served = whole, self.served.engine.with_catalogue(whole)  # a model that refuses does so before the write
+                return catalogue
+
             if persist:
-                catalogue, version = change_catalogue(self.run, change)
+                _, self._version = change_catalogue(self.run, changed)
             else:
-                catalogue = change(self.catalogue)
-            self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
-            self._version = version
+                changed(self.catalogue)
+                self._unsaved.append(change)
+            self._serve(*served)
+
+    def _with_unsaved(self, catalogue):
+        """Return a catalogue of the run folder with the changes that this object has not written there."""
+        for change in self._unsaved:
+            with contextlib.suppress(VQRecError):  # it was written there meanwhile
+                catalogue = change(catalogue)
+        return catalogue
 
     def refresh(self):
         """Take over what other processes have written into the run folder; return whether there was anything."""
@@ -142,7 +158,7 @@ class ServedRun:
             version = catalogue_version(self.run)
             if version in (None, self._version):
                 return False
-            catalogue = Catalogue.read(self.run)
+            catalogue = self._with_unsaved(Catalogue.read(self.run))
             self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
             self._version = version
         return True
@@ -157,4 +173,7 @@ class ServedRun:
         if source.resolve() != target.resolve():
             with artifacts.replace_when_done(target) as temporary:
                 shutil.copyfile(source, temporary)
-        self.catalogue.write(folder)
+        with self._changing:
+            self.catalogue.write(folder)
+            if source.resolve() == target.resolve():
+                self._version, self._unsaved = catalogue_version(self.run), []

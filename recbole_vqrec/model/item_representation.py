@@ -47,6 +47,7 @@ class CodeItemRepresentation(nn.Module):
         with torch.no_grad():
             self.code_embedding.weight[PADDING_CODE] = 0
         self.permutation = permutation
+        self.zero_for_new_items = ("id_embedding.weight",) if ids else ()
         self.text_projection = self.id_embedding = None
         if text_vectors is not None:
             deviation, mean = torch.std_mean(text_vectors[1:], dim=0, correction=0)

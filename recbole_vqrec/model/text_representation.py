@@ -57,6 +57,7 @@ class TextAndIdRepresentation(TextItemRepresentation):
 
     def __init__(self, text_vectors, adaptor, hidden_size, initializer_range):
         super().__init__(text_vectors, adaptor)
+        self.zero_for_new_items = ("id_embedding.weight",)
         self.id_embedding = nn.Embedding(len(text_vectors), hidden_size, padding_idx=0)
         nn.init.normal_(self.id_embedding.weight, std=initializer_range)
         with torch.no_grad():

@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from trained_runs import copied
+
 from recbole_vqrec import Recommender, artifacts
 from recbole_vqrec.embedding.text_encoder import TextEncoder
 from recbole_vqrec.errors import VQRecError
@@ -111,15 +113,51 @@ def test_a_model_that_knows_items_by_id_says_so(trained):
         Recommender.load(trained["SASRec"][0]).add_items({"new": "red glue"})
 
 
-def test_a_model_that_reads_codes_and_text(trained):
-    recommender = Recommender.load(trained["with text"][0])
-    before = recommender.recommend([["i1", "i2"]], k=12).set_index("item").score
-    recommender.add_items({"twin": recommender.text_of("i3")})
-    after = recommender.recommend([["i1", "i2"]], k=13).set_index("item").score
-    assert np.allclose(after[before.index], before, atol=1e-4)  # nothing changes for the others
-    assert after["twin"] == pytest.approx(after["i3"], abs=3e-4)
-    with pytest.raises(VQRecError, match="knows its items by id only, items.id_embedding.weight"):
-        Recommender.load(trained["with ids"][0]).add_items({"new": "red glue"})
+TEXTS_WITH_MORE = ["with text", "with ids", "fine-tuned", "fine-tuned with text", "fine-tuned with ids"]
+
+
+@pytest.mark.parametrize("name", [*TEXTS_WITH_MORE, "UniSRec", "UniSRec with ids"])
+def test_models_that_read_texts_beside_other_things(trained, tmp_path, name):
+    recommender = Recommender.load(copied(trained, name, tmp_path))
+    history = [["i1", "i2"]]
+    before = recommender.recommend(history, k=12).set_index("item").score
+    recommender.add_items({"a": "red glue", "b": "blue tape 3"})
+    recommender.add_items({"c": "grey tape"}, persist=True)
+    after = recommender.recommend(history, k=20).set_index("item").score
+    assert np.allclose(after[before.index], before, atol=3e-4)  # nothing changes for the others
+    ids, vectors = recommender.item_embeddings()
+    assert ids[12:] == ["c", "a", "b"]  # what is not in the run folder comes last
+    products = recommender.sequence_embeddings([["i1", "c"]]).vectors @ vectors.T / 0.07
+    found = recommender.recommend([["i1", "c"]], k=20, filter_seen=False)
+    assert np.allclose(found.score, [products[0, ids.index(item)] for item in found.item], atol=1e-3)
+    assert Recommender.load(tmp_path / f"run-{name}").catalogue.item_ids[12:] == ["c"]
+
+
+@pytest.mark.parametrize("name", ["with text", "fine-tuned with text", "fine-tuned with ids"])
+def test_an_item_added_to_codes_is_scored_as_its_neighbours_are(trained, name):
+    recommender = Recommender.load(trained[name][0])
+    recommender.add_items({"a": "red glue"})
+    ids, vectors = recommender.item_embeddings()
+    neighbours, weights = recommender.catalogue.neighbours, recommender.catalogue.weights
+    expected = (vectors[neighbours[0]] * weights[0][:, None]).sum(axis=0)
+    assert np.allclose(vectors[12], expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_an_item_without_training_has_no_id_part(trained):
+    recommender = Recommender.load(trained["UniSRec with ids"][0])
+    recommender.add_items({"a": "red glue"})
+    weight = recommender.served.engine.model.items.id_embedding.weight
+    assert len(weight) == 14 and (weight[13] == 0).all() and (weight[1:13] != 0).any()
+
+
+@pytest.mark.parametrize("name", ["FDSA", "SASRec"])
+def test_a_refused_item_leaves_the_run_folder_as_it_was(trained, tmp_path, name):
+    run = copied(trained, name, tmp_path)
+    before = artifacts.catalogue_file(run).read_bytes()
+    with pytest.raises(VQRecError, match="knows its items by id only"):
+        Recommender.load(run).add_items({"new": "red glue"}, persist=True)
+    assert artifacts.catalogue_file(run).read_bytes() == before
+    Recommender.load(run).recommend([["i1"]])
 
 
 def test_a_model_that_reads_text_vectors(trained):
@@ -149,6 +187,24 @@ def test_two_recommenders_that_write_into_one_run_folder(run):
     with pytest.raises(VQRecError, match="not in the catalogue"):
         second.remove_items(["b"], persist=True)
     assert not list(run.glob(".*.tmp"))
+
+
+def test_what_is_not_persisted_stays_until_the_object_goes(run):
+    first, second = Recommender.load(run), Recommender.load(run)
+    first.add_items({"a": "red glue"})
+    first.remove_items(["i5"])
+    second.add_items({"b": "blue glue"}, persist=True)
+    assert first.refresh() and first.catalogue.item_ids[12:] == ["b", "a"]
+    first.add_items({"c": "grey tape"}, persist=True)
+    assert first.catalogue.item_ids[12:] == ["b", "c", "a"] and "i5" not in first.item_embeddings().ids
+    loaded = Recommender.load(run)
+    assert loaded.catalogue.item_ids[12:] == ["b", "c"] and "i5" in loaded.item_embeddings().ids
+    second.refresh()
+    second.add_items({"a": "green glue"}, persist=True)
+    assert first.refresh() and first.catalogue.item_ids[12:] == ["b", "c", "a"]
+    assert first.text_of("a") == "green glue"  # what is in the folder wins
+    first.save(run)
+    assert not first.refresh() and "i5" not in Recommender.load(run).item_embeddings().ids
 
 
 def test_many_threads_that_add_and_read(run):

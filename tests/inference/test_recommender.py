@@ -11,7 +11,14 @@ from recbole_vqrec.errors import VQRecError
 ITEMS = [f"i{number}" for number in range(12)]
 
 
-@pytest.mark.parametrize("name", ["VQRec", "with text", "with ids", "SASRec", "CORE", "LightSANs", "SASRecText", "FDSA", "RecGURU"])
+FINE_TUNED = ["fine-tuned", "fine-tuned with text", "fine-tuned with ids"]
+MODELS = [
+    "VQRec", "with text", "with ids", *FINE_TUNED, "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec",
+    "UniSRec with ids", "FDSA", "RecGURU",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_the_scores_are_those_of_the_model(trained, name):
     run, (histories, scores) = trained[name]
     found = Recommender.load(run).recommend(histories, k=100, filter_seen=False)
@@ -148,6 +155,32 @@ def test_explain_counts_shared_codes(recommender):
 def test_a_model_without_codes_says_so(trained):
     with pytest.raises(VQRecError, match="SASRec has no item codes"):
         Recommender.load(trained["SASRec"][0]).explain(["i1"], "i2")
+
+
+def test_the_permutation_of_a_fine_tuned_run_is_in_its_scores(trained):
+    items = Recommender.load(trained["fine-tuned"][0]).served.engine.model.items
+    assert items.permutation is not None
+    assert not torch.allclose(items.code_vectors(), items.code_embedding.weight, atol=1e-3)
+
+
+def test_ids_may_be_numbers(recommender):
+    recommender.add_items({"7": "red glue"})
+    assert recommender.similar_items(7, 3).equals(recommender.similar_items("7", 3))
+    assert recommender.explain([7], 7).shared_codes.tolist() == [4]
+
+
+def test_a_run_folder_with_options_of_another_version(run, monkeypatch):
+    from recbole_vqrec.trainer import checkpoint
+
+    load = checkpoint.load
+
+    def with_unknown_option(path):
+        tensors, ids, manifest = load(path)
+        return tensors, ids, {**manifest, "config": {**manifest["config"], "no_such_option": 1}, "recbole_vqrec": "9.9"}
+
+    monkeypatch.setattr(checkpoint, "load", with_unknown_option)
+    with pytest.raises(VQRecError, match=f"{run}: its options are not those of this version.*made by recbole-vqrec 9.9"):
+        Recommender.load(run)
 
 
 @pytest.mark.parametrize("lost", ["checkpoint.safetensors", "catalogue.safetensors"])
