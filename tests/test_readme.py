@@ -87,17 +87,22 @@ def test_the_script_that_plugs_in(tiny, monkeypatch):
 
 
 def test_the_recommender(run, tmp_path):
-    """The Python lines and the commands under "Recommend", but for those that train or serve."""
+    """The Python lines and the commands under "Recommend"; serve and evaluate have tests of their own."""
     script = next(block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "Recommender" in block)
     exec(compile(script.replace("saved/RUN", str(run)), "README.md", "exec"), {})
     assert "new-1" in recbole_vqrec.Recommender.load(f"{run}-2").item_embeddings().ids
     (tmp_path / "new_users.csv").write_text("user,item\na,i1\na,i2\n")
     (tmp_path / "new.item").write_text("item_id:token\ttitle:token_seq\nnew-2\tred glue\n")
-    for arguments in commands():
-        if arguments[0] in ("recommend", "add-items"):
-            call(*[word.replace("saved/RUN", str(run)) for word in arguments])
-    assert (tmp_path / "recommendations.parquet").is_file()
-    assert "new-2" in recbole_vqrec.Recommender.load(run).item_embeddings().ids
+    of_run = [words for words in commands() if "saved/RUN" in words and "--run" in words and words[0] != "serve"]
+    assert [words[0] for words in of_run] == ["recommend", "add-items", "similar", "remove-items", *["export"] * 3]
+    for arguments in of_run:
+        if "onnx" in arguments:
+            pytest.importorskip("onnxruntime"), pytest.importorskip("onnxscript")
+        call(*[word.replace("saved/RUN", str(run)) for word in arguments])
+        ids = recbole_vqrec.Recommender.load(run).item_embeddings().ids
+        assert ("new-2" in ids) == (arguments[0] in ("add-items", "similar"))
+    for name in ("recommendations.parquet", "encoder.onnx", "items.faiss", "items.faiss.ids.txt", "items.parquet"):
+        assert (tmp_path / name).is_file()
 
 
 def test_the_demo(tmp_path):

@@ -2,7 +2,7 @@
 
 The code embeddings of an item that training has never seen are those of other items, in a mixture nobody trained; its
 text neighbours were trained as they are. On Scientific with a tenth of the items held out, recall@50 of new items was
-twice as high with their vectors (README).
+.179 with the neighbours' vectors and .076 with their own; with a text part beside the codes .193 and .138 (README).
 
 Axis legend: N trained items, n new items, P neighbours, D codebooks, M codes per codebook, r size of a (rotated) vector.
 """

@@ -70,8 +70,8 @@ class ServedRun:
     def add_items(self, items, persist=False):
         """Make new items recommendable: text -> language model -> the run's quantizer -> codes.
 
-        Where items are nothing but codes, a new one is scored as the trained items nearest to it by text are; in a
-        history it is read through its codes.
+        Where items have codes, a new one is scored as the trained items nearest to it by text are; in a history it is
+        read through its own codes and text. An id embedding beside codes or text is zero for it.
 
         Args:
             items (dict, str or Path): item id -> text, or an .item file.

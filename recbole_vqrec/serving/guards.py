@@ -58,7 +58,7 @@ class LimitSize:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > self.most:
+        if not announced.isdigit() or len(announced) > 18 or int(announced) > self.most:
             return await self._refuse(scope, receive, send)
         body = b""
         while True:

@@ -131,6 +131,9 @@ def test_bounded_sizes(client):
     assert answer.status_code == 413 and "1,048,576 bytes" in answer.json()["detail"]
     answer = client.post("/recommend", content=(large[at : at + 65536] for at in range(0, len(large), 65536)))
     assert answer.status_code == 413
+    for announced in ("9" * 5000, "-1", "x"):  # Python refuses to read the first as a number
+        headers = {"Content-Length": announced, "Content-Type": "application/json"}
+        assert client.post("/recommend", content=b"{}", headers=headers).status_code == 413
     assert client.post("/items", json={"items": {"n": "a" * 20_001}}).status_code == 422
     assert client.post("/items", json={"items": {"n": " "}}).status_code == 422
     assert client.get("/health").json()["items"] == 12
