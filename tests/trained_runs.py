@@ -64,9 +64,10 @@ def trained(tmp_path_factory):
         runs["fine-tuned" + name] = quick_start.finetune("toy", pretrained, config_dict=permuted)
     expected = {name: _expected(run["run"]) for name, run in runs.items()}
     shutil.rmtree(home / "dataset")
-    shutil.rmtree(pretrained)
+    shutil.move(pretrained, home / "pre-trained")
     os.chdir(before)
-    return {name: (home / run["run"], expected[name]) for name, run in runs.items()}
+    folders = {name: (home / run["run"], expected[name]) for name, run in runs.items()}
+    return {**folders, "pre-trained": (home / "pre-trained", None)}
 
 
 def _expected(run):

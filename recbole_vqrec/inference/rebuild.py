@@ -115,8 +115,11 @@ def load_run(run):
         VQRecError: no checkpoint, damaged, or of another version.
     """
     tensors, _, manifest = checkpoint.load(run)
+    options = dict(manifest["config"])
+    if options.get("stage") == "pretrain":
+        options["stage"] = "train"  # the negatives of pre-training need the data, recommending does not
     try:
-        config = Config(manifest["model"], manifest["dataset"], None, manifest["config"])
+        config = Config(manifest["model"], manifest["dataset"], None, options)
     except VQRecError as error:
         raise VQRecError(
             f"{run}: its options are not those of this version ({error}); made by recbole-vqrec "

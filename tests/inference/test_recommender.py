@@ -163,6 +163,16 @@ def test_the_permutation_of_a_fine_tuned_run_is_in_its_scores(trained):
     assert not torch.allclose(items.code_vectors(), items.code_embedding.weight, atol=1e-3)
 
 
+def test_a_pre_trained_run_recommends_as_it_is(trained):
+    recommender = Recommender.load(trained["pre-trained"][0])
+    recommender.add_items({"new": "red glue"})
+    items, users = recommender.item_embeddings(), recommender.sequence_embeddings([["i1", "i2"]])
+    found = recommender.recommend([["i1", "i2"]], k=13, filter_seen=False)
+    expected = (users.vectors @ items.vectors.T)[0] / 0.07
+    assert sorted(found.item) == sorted([*ITEMS, "new"])
+    assert np.allclose(found.score, [expected[items.ids.index(item)] for item in found.item], atol=3e-4)
+
+
 def test_ids_may_be_numbers(recommender):
     recommender.add_items({"7": "red glue"})
     assert recommender.similar_items(7, 3).equals(recommender.similar_items("7", 3))
