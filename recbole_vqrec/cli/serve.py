@@ -24,7 +24,7 @@ def serve(run, host, port, token):
 
     \b
     Example: recbole-vqrec serve --run saved/RUN
-             curl -d '{"histories": [["B00006BBZQ"]], "k": 5}' -H 'Content-Type: application/json' localhost:8000/recommend
+             curl -d '{"histories": [["B00006BBZQ"]]}' -H 'Content-Type: application/json' localhost:8000/recommend
              curl -d '{"items": {"new-1": "Digital caliper"}}' -H 'Content-Type: application/json' localhost:8000/items
     """
     try:

@@ -198,7 +198,8 @@ def change_catalogue(run, change):
             catalogue.write(run)
             return catalogue, catalogue_version(run)
     except OSError as error:
-        raise VQRecError(f"{run}: cannot be written ({error.strerror}); choose a run folder you may write to") from error
+        remedy = "choose a run folder you may write to"
+        raise VQRecError(f"{run}: cannot be written ({error.strerror}); {remedy}") from error
 
 
 def catalogue_version(run):

@@ -1,6 +1,7 @@
 """Scores of models whose items are the mean of their code vectors: through the codes, without a table of items.
 
-Axis legend: U users, N items without padding, A of them added after training, n items of a block, D codebooks, H hidden size.
+Axis legend: U users, N items without padding, A of them added after training, n items of a block, D codebooks, H hidden
+size.
 """
 
 import numpy as np
@@ -46,7 +47,8 @@ class CodeEngine:
             for old, new in ((known.neighbours, self.neighbours), (known.weights, self.weights))
         ):
             first = len(done)
-        rows, weights = (torch.from_numpy(each[first:]).to(self.model.device) for each in (self.neighbours, self.weights))
+        of_new = (self.neighbours[first:], self.weights[first:])
+        rows, weights = (torch.from_numpy(each).to(self.model.device) for each in of_new)
         new = placed(lambda each: F.normalize(self._code_means(each), dim=-1), rows.long(), weights)
         return torch.cat([done[:first], new]) if first else new
 

@@ -45,7 +45,8 @@ def _of_table(table):
     table = table.reset_index(drop=True)
     for column in (user, item):
         if table[column].isna().any():
-            raise VQRecError(f"histories: {column} is missing in row {table[column].isna().idxmax() + 1:,}; expected an id")
+            line = table[column].isna().idxmax() + 1
+            raise VQRecError(f"histories: {column} is missing in row {line:,}; expected an id")
     table = table.assign(**{item: table[item].astype(str)})
     time = next((name for name in TIME if name in table), None)
     if time is not None:

@@ -4,7 +4,8 @@ The code embeddings of an item that training has never seen are those of other i
 text neighbours were trained as they are. On Scientific with a tenth of the items held out, recall@50 of new items was
 .179 with the neighbours' vectors and .076 with their own; with a text part beside the codes .193 and .138 (README).
 
-Axis legend: N trained items, n new items, P neighbours, D codebooks, M codes per codebook, r size of a (rotated) vector.
+Axis legend: N trained items, n new items, P neighbours, D codebooks, M codes per codebook, r size of a (rotated)
+vector.
 """
 
 import numpy as np
@@ -39,7 +40,7 @@ class TextNeighbours:
         self.scorer = SubItemScorer(vectors, torch.from_numpy(codes), codes_per_codebook)
 
     def find(self, vectors):
-        """Return the nearest items [n, <= P] int32 and their weights [n, <= P] float32, which sum to 1, of vectors [n, d]."""
+        """Return the items nearest to vectors [n, d], [n, <= P] int32, and weights [n, <= P] float32 that sum to 1."""
         if isinstance(self.quantizer, ProductQuantizer):
             vectors = self.quantizer.rotate(vectors).reshape(len(vectors), -1)
         elif self.quantizer.whitening:

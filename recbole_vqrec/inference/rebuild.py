@@ -55,8 +55,8 @@ class CatalogueDataset:
 def build_model(config, catalogue, state):
     """Return a run's model in evaluation mode, its items those of the catalogue.
 
-    Tensors of the state that hold a row for each item (codes, text vectors) are the catalogue's; id embeddings that stand
-    beside codes or texts are zero for items added later; all others have to fit.
+    Tensors of the state that hold a row for each item (codes, text vectors) are the catalogue's; id embeddings that
+    stand beside codes or texts are zero for items added later; all others have to fit.
 
     Raises:
         VQRecError: see `create_engine`; new items for a model that has parameters for each item.

@@ -1,4 +1,4 @@
-"""A run folder held in memory: its model and items, and changes of the items that other threads and processes see whole."""
+"""A run folder held in memory: its model and items, and changes of items that other threads and processes see whole."""
 
 import contextlib
 import shutil
@@ -133,7 +133,8 @@ class ServedRun:
                 nonlocal served
                 catalogue = change(catalogue)
                 whole = self._with_unsaved(catalogue) if persist else catalogue
-                served = whole, self.served.engine.with_catalogue(whole)  # a model that refuses does so before the write
+                # a model that refuses does so here, before anything is written
+                served = whole, self.served.engine.with_catalogue(whole)
                 return catalogue
 
             if persist:

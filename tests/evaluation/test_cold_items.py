@@ -20,7 +20,10 @@ OPTIONS = {**SMALL, "item_codes": None, "pooling": "mean", "state": "ERROR", "co
 def coloured(tmp_path):
     """A data set in which users stay with one of four colours, and the text of an item begins with its colour."""
     folder, draw = tmp_path / "dataset" / "coloured", np.random.default_rng(0)
-    sequences = {f"u{user}": [f"i{4 * int(n) + user % 4}" for n in draw.integers(0, ITEMS // 4, 8)] for user in range(USERS)}
+    sequences = {
+        f"u{user}": [f"i{4 * int(number) + user % 4}" for number in draw.integers(0, ITEMS // 4, 8)]
+        for user in range(USERS)
+    }
     write_inter(folder, "coloured", sequences)
     lines = [f"i{item}\t{COLOURS[item % 4]} {COLOURS[item % 4]} tape {item}" for item in range(ITEMS)]
     (folder / "coloured.item").write_text("\n".join(["item_id:token\ttitle:token_seq", *lines]) + "\n")

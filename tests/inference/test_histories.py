@@ -45,7 +45,7 @@ def test_files(tmp_path, name):
         (None, "expected a list of item ids"),
         ({"u": 5}, "of user u: expected a list of item ids, found int"),
         (pd.DataFrame({"who": [], "item": []}), "column 'user' not found; the columns are who, item"),
-        (pd.DataFrame({"user": ["u", None], "item": ["a", "b"]}), "histories: user is missing in row 2; expected an id"),
+        (pd.DataFrame({"user": ["u", None], "item": ["a", "b"]}), "histories: user is missing in row 2"),
         (pd.DataFrame({"user": ["u", None], "item": ["a", "b"], "time": [1, 2]}), "user is missing in row 2"),
         (pd.DataFrame({"user": ["u"], "item": [float("nan")]}), "histories: item is missing in row 1"),
         (pd.DataFrame({"user": ["u"], "item": ["a"], "time": ["soon"]}), "time 'soon' of user u is no time"),

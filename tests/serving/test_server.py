@@ -152,7 +152,8 @@ def malformed(draw):
     for _ in range(draw.randrange(1, 9)):
         body[draw.randrange(len(body))] = draw.randrange(256)
     method = draw.choice(["POST", "POST", "POST", "GET", "PUT", "B AD"])
-    path = draw.choice(["/recommend", "/recommend", "/items", "/similar/%FF", "/items/%ED%A0%80", "/\x01", "/metrics?a=%"])
+    paths = ["/recommend", "/recommend", "/items", "/similar/%FF", "/items/%ED%A0%80", "/\x01", "/metrics?a=%"]
+    path = draw.choice(paths)
     length = draw.choice([len(body), len(body), len(body), len(body) - 5, "-1", "x", 10**9])
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {length}\r\nConnection: close\r\n\r\n".encode("latin-1") + bytes(body)
@@ -216,7 +217,8 @@ def test_the_page_in_a_real_browser(servers, browser):
     from selenium.webdriver.support.ui import WebDriverWait
 
     def lines(part):
-        return browser.execute_script(f"return [...document.querySelectorAll('#{part} li')].map(line => line.innerText)")
+        found = f"[...document.querySelectorAll('#{part} li')]"
+        return browser.execute_script(f"return {found}.map(line => line.innerText)")
 
     def wait(condition):
         return WebDriverWait(browser, 30).until(lambda _: condition())
