@@ -56,6 +56,8 @@ def trained(tmp_path_factory):
     small = {**SMALL, **layout, "item_codes": None, "state": "ERROR"}
     runs = {name: quick_start.run(name, "toy", None, dict(small)) for name in NAMES}
     runs["with text"] = quick_start.run("VQRec", "toy", None, {**small, "item_representation": "code+text"})
+    words = {"attribute_columns": "title", "attribute_separator": " "}
+    runs["S3Rec"] = quick_start.run("S3Rec", "toy", None, {**small, **words})
     runs["UniSRec with ids"] = quick_start.run("UniSRec", "toy", None, {**small, "transductive": True})
     runs["with ids"] = quick_start.run("VQRec", "toy", None, {**small, "item_representation": "code+id"})
     pretrained = quick_start.pretrain(name="toy", config_dict=dict(small))["run"]

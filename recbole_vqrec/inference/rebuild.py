@@ -24,15 +24,17 @@ class CatalogueDataset:
     Args:
         config (Config): names the fields.
         catalogue (Catalogue): the items.
+        state (dict): the model's, from which sizes are read that only training needs data for.
 
     Attributes:
         item_codes (torch.LongTensor): [1 + N, D] flat code ids, where the catalogue has codes.
         codebooks, codes_per_codebook (int): D and M.
         item_text_vectors (torch.FloatTensor): [1 + N, d_w], where the catalogue has text vectors.
         item_popularity (torch.LongTensor): [1 + N].
+        item_attributes (torch.BoolTensor): [1 + N, attributes], none set, of models that have learned attributes.
     """
 
-    def __init__(self, config, catalogue):
+    def __init__(self, config, catalogue, state):
         self.config, self.item_num = config, len(catalogue) + 1
         self.iid_field, self.uid_field = config["ITEM_ID_FIELD"], config["USER_ID_FIELD"]
         self.field2id_token = {self.iid_field: np.array(["[PAD]", *catalogue.item_ids])}
@@ -44,6 +46,9 @@ class CatalogueDataset:
             self.item_codes = F.pad(flat, (0, 0, 1, 0), value=PADDING_CODE)
         if catalogue.text_vectors is not None:
             self.item_text_vectors = F.pad(torch.from_numpy(catalogue.text_vectors), (0, 0, 1, 0))
+        if "attribute_embedding.weight" in state:
+            attributes = len(state["attribute_embedding.weight"])
+            self.item_attributes = torch.zeros(self.item_num, attributes, dtype=torch.bool)
 
     def num(self, field):
         """Return the number of items with padding; of any other field, a model without its data knows nothing."""
@@ -63,7 +68,7 @@ def build_model(config, catalogue, state):
     """
     init_seed(config["seed"], config["reproducibility"])
     try:
-        model = config.model_class(config, CatalogueDataset(config, catalogue)).to(config["device"])
+        model = config.model_class(config, CatalogueDataset(config, catalogue, state)).to(config["device"])
     except (AttributeError, KeyError) as error:
         raise VQRecError(
             f"{config['model']} cannot be rebuilt without its training data ({error}); "
@@ -87,7 +92,7 @@ def build_model(config, catalogue, state):
         raise VQRecError(f"checkpoint and {config['model']} do not fit ({examples(sorted(wrong))} differ)")
     model.load_state_dict({**state, **{name: own[name] for name in grown}})
     if hasattr(getattr(model, "items", None), "replace_items"):
-        dataset = CatalogueDataset(config, catalogue)
+        dataset = CatalogueDataset(config, catalogue, state)
         model.items.replace_items(dataset.item_codes, getattr(dataset, "item_text_vectors", None))
     return model.to(config["device"]).eval().requires_grad_(False)
 
@@ -101,7 +106,7 @@ def with_items(model, config, catalogue, state):
     items = getattr(model, "items", None)
     if not hasattr(items, "replace_items") or items.id_embedding is not None:
         return build_model(config, catalogue, state)
-    dataset = CatalogueDataset(config, catalogue)
+    dataset = CatalogueDataset(config, catalogue, state)
     model = copy.deepcopy(model)
     model.items.replace_items(dataset.item_codes, getattr(dataset, "item_text_vectors", None))
     model.tied_items = TiedItems(dataset.item_codes, dataset.item_popularity, config["tied_items"]).to(config["device"])

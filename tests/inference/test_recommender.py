@@ -14,7 +14,7 @@ ITEMS = [f"i{number}" for number in range(12)]
 FINE_TUNED = ["fine-tuned", "fine-tuned with text", "fine-tuned with ids"]
 MODELS = [
     "VQRec", "with text", "with ids", *FINE_TUNED, "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec",
-    "UniSRec with ids", "FDSA", "RecGURU",
+    "UniSRec with ids", "FDSA", "S3Rec", "RecGURU",
 ]  # fmt: skip
 
 
