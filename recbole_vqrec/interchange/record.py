@@ -32,21 +32,26 @@ def made_from(files, options):
 
 def up_to_date(path, made_by):
     """Return the paths of the files in place where they are what `made_by` would make, else None."""
-    paths = recorded_outputs(path)
+    record, paths = _read(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         same = {**record, **made_by} == record and artifacts.fingerprints(*paths) == record["outputs"]
-    except (OSError, ValueError, TypeError, KeyError):
+    except OSError:
         return None
     return paths if same and paths else None
 
 
 def recorded_outputs(path):
     """Return the paths of the files that a record says were made; none where there is no readable record."""
+    return _read(path)[1]
+
+
+def _read(path):
+    """Return a record and the paths of its outputs, both empty where it cannot be read."""
     try:
-        return [path.parent / made for made in json.loads(path.read_text(encoding="utf-8"))["outputs"]]
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record, [path.parent / made for made in record["outputs"]]
     except (OSError, ValueError, TypeError, KeyError):
-        return []
+        return {}, []
 
 
 def write_record(path, made_by, outputs):
