@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.data.prefix_rows import training_counts
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.data.mixed_domains import MixedDomains
+from recbole_vqrec.data.prefix_rows import training_counts
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.catalogue import Catalogue
 from recbole_vqrec.preprocess.item_text import item_texts

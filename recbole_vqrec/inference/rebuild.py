@@ -92,8 +92,8 @@ def build_model(config, catalogue, state):
         raise VQRecError(f"checkpoint and {config['model']} do not fit ({examples(sorted(wrong))} differ)")
     model.load_state_dict({**state, **{name: own[name] for name in grown}})
     if hasattr(getattr(model, "items", None), "replace_items"):
-        dataset = CatalogueDataset(config, catalogue, state)
-        model.items.replace_items(dataset.item_codes, getattr(dataset, "item_text_vectors", None))
+        # a data set of its own: the first one's tensors are the model's buffers, which the state has been loaded into
+        _replace_items(model, CatalogueDataset(config, catalogue, state))
     return model.to(config["device"]).eval().requires_grad_(False)
 
 
@@ -108,9 +108,13 @@ def with_items(model, config, catalogue, state):
         return build_model(config, catalogue, state)
     dataset = CatalogueDataset(config, catalogue, state)
     model = copy.deepcopy(model)
-    model.items.replace_items(dataset.item_codes, getattr(dataset, "item_text_vectors", None))
+    _replace_items(model, dataset)
     model.tied_items = TiedItems(dataset.item_codes, dataset.item_popularity, config["tied_items"]).to(config["device"])
     return model
+
+
+def _replace_items(model, dataset):
+    model.items.replace_items(dataset.item_codes, getattr(dataset, "item_text_vectors", None))
 
 
 def load_run(run):
