@@ -55,26 +55,25 @@ def test_float32_weight():
     torch.testing.assert_close(product(Float32Weight, states, weight, start), start + states @ weight.t())
 
 
+@pytest.fixture
+def patched(monkeypatch):
+    """Return a monkeypatch after which the machine is asked anew, and once more when the test has ended."""
+    is_available.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    is_available.cache_clear()
+
+
 @pytest.mark.parametrize("error", [OSError, AttributeError])
-def test_torch_without_the_product(monkeypatch, error):
+def test_torch_without_the_product(patched, error):
     def missing():
         raise error("no such thing")
 
-    monkeypatch.setattr(split_products, "_gemm", missing)
-    is_available.cache_clear()
-    try:
-        assert fastest_weight() is Float32Weight
-    finally:
-        monkeypatch.undo()
-        is_available.cache_clear()
+    patched.setattr(split_products, "_gemm", missing)
+    assert fastest_weight() is Float32Weight
 
 
 @needs_amx
-def test_a_product_that_is_wrong_is_not_used(monkeypatch):
-    monkeypatch.setattr(split_products, "_add_bfloat16_product", lambda states, weight, out: None)
-    is_available.cache_clear()
-    try:
-        assert fastest_weight() is Float32Weight
-    finally:
-        monkeypatch.undo()
-        is_available.cache_clear()
+def test_a_product_that_is_wrong_is_not_used(patched):
+    patched.setattr(split_products, "_add_bfloat16_product", lambda states, weight, out: None)
+    assert fastest_weight() is Float32Weight
