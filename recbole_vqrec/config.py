@@ -9,7 +9,7 @@ import recbole.config
 import yaml
 
 from recbole_vqrec import compat, distributed, registry
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import VQRecError, nearest, refuse_other
 
 # Options that RecBole 1.2.1 reads but no yaml file of it lists.
 UNLISTED_OPTIONS = {"encoding", "contrast", "sim", "use_filter", "tail_ratio", "eta"}
@@ -59,8 +59,7 @@ def own_defaults(model, dataset=None, stage="train"):
     Raises:
         VQRecError: no such stage.
     """
-    if stage not in STAGES:
-        raise VQRecError(f"stage: '{stage}' is none of {', '.join(STAGES)}{nearest(stage, STAGES)}")
+    refuse_other("stage", stage, STAGES)
     folder = props_folder()
     files = [folder / "overall.yaml", folder / "model" / f"{model}.yaml"]
     if model in registry.OWN_MODELS:

@@ -19,6 +19,21 @@ def nearest(name, valid_names):
     return f", did you mean '{lower[close[0]]}'?" if close else ""
 
 
+def refuse_other(option, value, valid):
+    """Refuse a value of an option that is none of the valid ones.
+
+    Args:
+        option (str): its name.
+        value: what the user gave.
+        valid (iterable of str): what would be accepted, in the order of the message.
+
+    Raises:
+        VQRecError: names the nearest valid one.
+    """
+    if value not in valid:
+        raise VQRecError(f"{option}: '{value}' is none of {', '.join(valid)}{nearest(value, valid)}")
+
+
 def examples(names, limit=3):
     """Return the first names for a message: "a, b, c and 12 more"."""
     names = [str(name) for name in names]

@@ -13,7 +13,7 @@ from recbole_vqrec.embedding import processes
 from recbole_vqrec.embedding.shards import Shards
 from recbole_vqrec.embedding.text_encoder import KIND, TextEncoder
 from recbole_vqrec.embedding.word_drop import drop_words
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.preprocess.item_text import item_texts
 
 OPTIONS = ("plm", "pooling", "max_text_length", "text_columns", "empty_text", "embedding_dtype")
@@ -83,8 +83,7 @@ def embedding_path(folder, dataset, options):
 def _checked(options):
     """Return the type of the stored numbers, and the options that go into the manifest."""
     dtype, ratio = options["embedding_dtype"], options["word_drop"]
-    if dtype not in DTYPES:
-        raise VQRecError(f"embedding_dtype: '{dtype}' is none of {', '.join(DTYPES)}{nearest(dtype, DTYPES)}")
+    refuse_other("embedding_dtype", dtype, DTYPES)
     if not isinstance(ratio, (int, float)) or not 0 <= ratio < 1:
         raise VQRecError(f"word_drop: {ratio} is not in [0, 1); choose a share of words such as 0.15")
     tokens = options["embedding_batch_tokens"]

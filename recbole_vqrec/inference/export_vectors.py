@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import VQRecError, refuse_other
 
 INDEXES = ("flat", "hnsw", "ivfpq")
 HNSW_LINKS, HNSW_SEARCHED = 32, 128
@@ -59,8 +59,7 @@ def export_faiss(recommender, path, index="flat"):
     """
     import faiss
 
-    if index not in INDEXES:
-        raise VQRecError(f"index: '{index}' is none of {', '.join(INDEXES)}{nearest(index, INDEXES)}")
+    refuse_other("index", index, INDEXES)
     ids, vectors = recommender.item_embeddings()
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     exact = faiss.IndexFlatIP(vectors.shape[1])

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import VQRecError, refuse_other
 
 NEAR = 3.0  # largest log of a row sum for that
 KINDS = ("soft", "hard", "fixed", "none", "reference")
@@ -195,8 +195,7 @@ def create_permutation(config, dataset):
         VQRecError: an unknown name, or a temperature that is not above 0.
     """
     kind = config["permutation"] or "none"
-    if kind not in KINDS:
-        raise VQRecError(f"permutation: '{kind}' is none of {', '.join(KINDS)}{nearest(kind, KINDS)}")
+    refuse_other("permutation", kind, KINDS)
     layout = dataset.codebooks, dataset.codes_per_codebook
     if kind == "none":
         return None

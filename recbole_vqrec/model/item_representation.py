@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.quantization.item_codes import PADDING_CODE, table_size
 
 REPRESENTATIONS = ("code", "code+text", "code+id", "code+text+id")
@@ -146,9 +146,7 @@ def create_item_representation(config, dataset, permutation=None):
         VQRecError: an unknown name, or text vectors that are missing.
     """
     name = config["item_representation"]
-    if name not in REPRESENTATIONS:
-        hint = nearest(name, REPRESENTATIONS)
-        raise VQRecError(f"item_representation: '{name}' is none of {', '.join(REPRESENTATIONS)}{hint}")
+    refuse_other("item_representation", name, REPRESENTATIONS)
     parts = name.split("+")
     return CodeItemRepresentation(
         dataset.item_codes,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import refuse_other
 
 ORDERS = ("unseen_popular", "popular", "arbitrary")
 SPAN = 1e-4  # of a score; far above the rounding of equal ones (1e-6 of cosine / tau), far below what tells items apart
@@ -32,8 +32,7 @@ class TiedItems(nn.Module):
 
     def __init__(self, features, popularity=None, order="unseen_popular"):
         super().__init__()
-        if order not in ORDERS:
-            raise VQRecError(f"tied_items: '{order}' is none of {', '.join(ORDERS)}{nearest(str(order), ORDERS)}")
+        refuse_other("tied_items", order, ORDERS)
         shift, tied = popularity_shift(features[1:].cpu().numpy(), None if popularity is None else popularity[1:])
         self.any = order != "arbitrary" and bool(tied.any())
         seen_shift = SPAN * tied * (order == "unseen_popular")

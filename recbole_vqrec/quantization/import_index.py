@@ -10,7 +10,7 @@ import numpy as np
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.embedding.text_encoder import load_embeddings
-from recbole_vqrec.errors import VQRecError, examples, nearest
+from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.preprocess.atomic_files import read_table
 from recbole_vqrec.preprocess.item_text import item_texts
 from recbole_vqrec.quantization.domain import interaction_files, training_items
@@ -45,8 +45,7 @@ def import_index(folder, dataset, index_file, options, missing="auto", numbered=
         VQRecError: item ids are not numbers, the index has another number of items than expected, or items are
             missing and the choice is "refuse".
     """
-    if missing not in MISSING:
-        raise VQRecError(f"missing_codes: '{missing}' is none of {', '.join(MISSING)}{nearest(missing, MISSING)}")
+    refuse_other("missing_codes", missing, MISSING)
     folder, index_file = Path(folder), Path(index_file)
     if not index_file.is_file():
         raise VQRecError(f"{index_file}: index file not found")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import refuse_other
 from recbole_vqrec.quantization.principal_axes import Whitening, balanced_rotation
 from recbole_vqrec.quantization.quantizer import KMEANS_ROUNDS, Quantizer, check_sizes
 
@@ -66,9 +66,7 @@ class ProductQuantizer(Quantizer):
 
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         bits = check_sizes(vectors, codebooks, codes_per_codebook)
-        if schedule not in SCHEDULES:
-            hint = nearest(schedule, SCHEDULES)
-            raise VQRecError(f"opq_schedule: '{schedule}' is none of {', '.join(SCHEDULES)}{hint}")
+        refuse_other("opq_schedule", schedule, SCHEDULES)
         whitening = Whitening.train(vectors, whiten) if whiten else None
         if whitening:
             vectors = np.ascontiguousarray(whitening.apply(vectors))

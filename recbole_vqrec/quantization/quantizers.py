@@ -8,7 +8,7 @@ import hashlib
 import numpy as np
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.quantization.item_codes import KIND
 from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
 from recbole_vqrec.quantization.quantizer import check_sizes
@@ -29,8 +29,7 @@ def check_options(options):
         options (dict): those of props/item_codes.yaml.
     """
     name = options["quantizer"]
-    if name not in QUANTIZERS:
-        raise VQRecError(f"quantizer: '{name}' is none of {', '.join(QUANTIZERS)}{nearest(name, QUANTIZERS)}")
+    refuse_other("quantizer", name, QUANTIZERS)
     for option, least in LEAST.items():
         value = options[option]
         if not (isinstance(value, int) and value >= least) and not (option == "whiten" and value is None):

@@ -2,23 +2,7 @@
 
 import math
 
-from recbole_vqrec.errors import VQRecError, nearest
-
 SCHEDULES = ("constant", "cosine")
-
-
-def check_schedule(name):
-    """Refuse a schedule that does not exist.
-
-    Args:
-        name (str or None): `learning_rate_schedule` of props/overall.yaml; None is constant.
-
-    Raises:
-        VQRecError: an unknown name.
-    """
-    if name not in (None, *SCHEDULES):
-        hint = nearest(str(name), SCHEDULES)
-        raise VQRecError(f"learning_rate_schedule: '{name}' is none of {', '.join(SCHEDULES)}{hint}")
 
 
 def set_learning_rate(optimizer, schedule, done):

@@ -4,22 +4,7 @@ import contextlib
 
 import torch
 
-from recbole_vqrec.errors import VQRecError, nearest
-
 PRECISIONS = ("float32", "bfloat16")
-
-
-def check_precision(name):
-    """Refuse a precision that does not exist.
-
-    Args:
-        name (str or None): `precision` of props/overall.yaml; None is float32.
-
-    Raises:
-        VQRecError: an unknown name.
-    """
-    if name not in (None, *PRECISIONS):
-        raise VQRecError(f"precision: '{name}' is none of {', '.join(PRECISIONS)}{nearest(str(name), PRECISIONS)}")
 
 
 @contextlib.contextmanager

@@ -10,11 +10,11 @@ from recbole.utils import get_local_time, get_trainer, set_color
 
 from recbole_vqrec import distributed, registry
 from recbole_vqrec.data.batches import training_batches
-from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.model.all_positions import all_positions_loss
 from recbole_vqrec.trainer import checkpoint
-from recbole_vqrec.trainer.learning_rate import check_schedule, set_learning_rate
-from recbole_vqrec.trainer.precision import check_precision, products_in
+from recbole_vqrec.trainer.learning_rate import SCHEDULES, set_learning_rate
+from recbole_vqrec.trainer.precision import PRECISIONS, products_in
 from recbole_vqrec.trainer.resume import ResumePoints, resume_point
 from recbole_vqrec.trainer.steps import Interruption, Steps
 
@@ -38,8 +38,9 @@ class SequenceTrainer(Trainer):
         for folder in (config["checkpoint_dir"], "log_tensorboard"):
             os.makedirs(folder, exist_ok=True)  # RecBole's own way fails where two processes make it at once
         super().__init__(config, model)
-        check_precision(config["precision"])
-        check_schedule(config["learning_rate_schedule"])
+        for option, valid in (("precision", PRECISIONS), ("learning_rate_schedule", SCHEDULES)):
+            if config[option] is not None:
+                refuse_other(option, config[option], valid)
         if config["compile"]:
             compile_feed_forward(model)
         self.saved_model_file = str(_own_folder(config) / checkpoint.FILE_NAME)

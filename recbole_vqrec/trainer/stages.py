@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from recbole_vqrec.config import read_props
-from recbole_vqrec.errors import VQRecError, examples, nearest
+from recbole_vqrec.errors import VQRecError, examples, nearest, refuse_other
 
 PERMUTATION = "items.permutation."
 PRESET_KEYS, STAGE_KEYS = {"load", "add_id", "stages"}, {"name", "train", "epochs", "learning_rate"}
@@ -42,8 +42,7 @@ def preset_of(config):
         VQRecError: no such preset, or one with other than the known entries.
     """
     name, presets = config["preset"], {**read_props("finetune.yaml")["presets"], **(config["presets"] or {})}
-    if name not in presets:
-        raise VQRecError(f"preset: '{name}' is none of {', '.join(presets)}{nearest(name, presets)}")
+    refuse_other("preset", name, presets)
     preset = presets[name]
     _refuse_other_keys(f"preset {name}", preset, PRESET_KEYS)
     return {"load": [], "add_id": False, "stages": [], **preset}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from recbole_vqrec.data.item_code_table import codes_path
-from recbole_vqrec.errors import VQRecError, examples, nearest
+from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.model.code_permutation import CodePermutation
 from recbole_vqrec.quantization import code_matching
 from recbole_vqrec.quantization.item_codes import PADDING_CODE
@@ -153,8 +153,7 @@ def _start(config, dataset, path, tensors, manifest):
     if name == "usage":
         own, others = dataset.item_codes, tensors["model.items.item_codes"]
         return code_matching.match_usage(*(_uses(codes, layout) for codes in (own, others)))
-    if name not in STARTS:
-        raise VQRecError(f"permutation_start: '{name}' is none of {', '.join(STARTS)}{nearest(name, STARTS)}")
+    refuse_other("permutation_start", name, STARTS)
     remedy = "set permutation_start: usage or random"
     other = load_quantizer(pretrained_codes(path, manifest), remedy)
     if name == "quantizers":
