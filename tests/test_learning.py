@@ -45,7 +45,14 @@ def test_learning(tmp_path, name, random_targets):
 def test_pre_training_learns_each_domain(tmp_path, random_targets):
     write_domains(tmp_path / "dataset", a=markov(random_targets), b=markov(random_targets, seed=1))
     sizes = {"hidden_size": 32, "inner_size": 64, "codes_per_codebook": 8}
-    options = {**SMALL, **sizes, "learning_rate": 0.005, "epochs": 12, "train_batch_size": 200, "checkpoint_epochs": None}
+    options = {
+        **SMALL,
+        **sizes,
+        "learning_rate": 0.005,
+        "epochs": 12,
+        "train_batch_size": 200,
+        "checkpoint_epochs": None,
+    }
     result = quick_start.pretrain(None, "mix", None, None, options)["best_valid_result"]
     for domain in ("a", "b"):
         if random_targets:

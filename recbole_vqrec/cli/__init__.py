@@ -20,7 +20,7 @@ from recbole_vqrec.cli.serve import serve
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main():
-    """VQ-Rec for RecBole: raw -> atomic -> text embedding -> codes -> pre-train -> fine-tune -> compare -> recommend."""
+    """VQ-Rec for RecBole: raw -> atomic -> embedding -> codes -> pre-train -> fine-tune -> compare -> recommend."""
 
 
 for command in (

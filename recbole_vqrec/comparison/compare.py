@@ -46,9 +46,7 @@ def compare(
     # 1. what to run
     processes = processes or 1
     given, files = external_options(None, options), external_options(config_files)
-    matrix = [
-        _first_run(out, dataset, name, files, given, rows or {}) for dataset in datasets for name in models
-    ]
+    matrix = [_first_run(out, dataset, name, files, given, rows or {}) for dataset in datasets for name in models]
     Path(out).mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(Path(out) / LOCK, timeout=0):

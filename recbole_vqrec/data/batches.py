@@ -9,7 +9,7 @@ from recbole.data.interaction import Interaction
 
 from recbole_vqrec import registry
 from recbole_vqrec.data import sequences
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.distributed import rank_and_size
 from recbole_vqrec.randomness import seed_of
 
@@ -199,8 +199,7 @@ def training_batches(config, loader, default):
     """
     kinds = [registry.ALL_POSITIONS, registry.WINDOWS, registry.TRIMMED_ROWS, registry.STOCK_ROWS]
     wanted = config["training_batches"] or "auto"
-    if wanted not in ["auto", *kinds]:
-        raise VQRecError(f"training_batches: '{wanted}' is none of auto, {', '.join(kinds)}")
+    refuse_other("training_batches", wanted, ["auto", *kinds])
     chosen = default if wanted == "auto" else wanted
     if chosen in (registry.ALL_POSITIONS, registry.WINDOWS) and chosen != default:
         raise VQRecError(f"training_batches: {config['model']} cannot learn from '{chosen}', use auto or '{default}'")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.inference.histories import as_histories
 from recbole_vqrec.inference.new_items import refuse_unknown
 from recbole_vqrec.inference.served_run import ServedRun
@@ -86,8 +86,7 @@ class Recommender(ServedRun):
         return result
 
     def _rows(self, served, lists, unknown):
-        if unknown not in ("skip", "error"):
-            raise VQRecError(f"unknown: '{unknown}' is none of skip, error")
+        refuse_other("unknown", unknown, ("skip", "error"))
         if unknown == "error":
             refuse_unknown((item for each in lists for item in each), served.row, "histories")
         rows = [[served.row[item] for item in each if item in served.row] for each in lists]

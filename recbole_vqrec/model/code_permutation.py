@@ -206,7 +206,5 @@ def create_permutation(config, dataset):
     temperatures = config["permutation_temperature"]
     if not isinstance(temperatures, (list, tuple)) or len(temperatures) != 2 or not min(temperatures) > 0:
         raise VQRecError(f"permutation_temperature: {temperatures}, expected [first, last], both above 0")
-    learned = CodePermutation(
-        *layout, kind == "hard", config["permutation_iterations"], config["permutation_noise"]
-    )
+    learned = CodePermutation(*layout, kind == "hard", config["permutation_iterations"], config["permutation_noise"])
     return learned.fixed_from_start() if kind == "fixed" else learned

@@ -96,7 +96,7 @@ class CodeItemRepresentation(nn.Module):
         return vectors + self.text_projection(self._standardised(text_vectors))
 
     def replace_items(self, item_codes, text_vectors=None):
-        """Let other items take the place of the data set's, to recommend them; the dimensions stay standardised as trained.
+        """Let other items take the place of the data set's, to recommend them; dimensions stay standardised as trained.
 
         Args:
             item_codes (torch.LongTensor): [N, D] flat code ids, row 0 the padding item.
@@ -107,7 +107,7 @@ class CodeItemRepresentation(nn.Module):
             self.text_vectors = self._standardised(text_vectors.to(self.text_mean.device))
 
     def code_vectors(self):
-        """Return the vectors of all flat code ids, [1 + D * M, H]; an item's code part is exactly the mean of its codes'."""
+        """Return the vectors of all flat code ids, [1 + D * M, H]; an item's code part is the mean of its codes'."""
         weight = self.code_embedding.weight
         return weight if self.permutation is None else self.permutation(weight)
 

@@ -91,7 +91,5 @@ class _ContrastiveLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
         scale = upstream / ctx.count
-        query_grad, item_grad, negative_grad = (
-            None if grad is None else grad * scale for grad in ctx.saved_tensors
-        )
+        query_grad, item_grad, negative_grad = (None if grad is None else grad * scale for grad in ctx.saved_tensors)
         return query_grad, item_grad, None, None, negative_grad, None

@@ -12,7 +12,6 @@ from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.losses import full_softmax_loss
 from recbole_vqrec.model.packed_sequences import PackedSequences
-from recbole_vqrec.model.sequence_encoder import SequenceEncoder
 
 
 class NextItemModel(SequentialRecommender):

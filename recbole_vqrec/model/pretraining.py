@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from recbole_vqrec.data.batches import BATCH_TARGETS, FIRST_TARGET, NEGATIVES_SEED, TARGET_LIST
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.model.losses import contrastive_loss
 from recbole_vqrec.model.negatives import log_counts, masked_as_zero, semi_synthetic_codes
 from recbole_vqrec.model.packed_sequences import PackedSequences
@@ -43,8 +43,7 @@ class ContrastivePretraining:
             raise VQRecError(f"replacement_probability: {self.replacement_probability}, expected 0 .. 1")
         if min(self.semi_synthetic, self.sampled) < 0:
             raise VQRecError("semi_synthetic_negatives and sampled_negatives cannot be below 0")
-        if self.masked not in MASKED_NEGATIVES:
-            raise VQRecError(f"masked_negatives: '{self.masked}' is none of {', '.join(MASKED_NEGATIVES)}")
+        refuse_other("masked_negatives", self.masked, MASKED_NEGATIVES)
 
     def loss(self, model, interaction):
         """Return the loss over the trained positions of a batch.

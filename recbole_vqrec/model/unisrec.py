@@ -59,9 +59,7 @@ class UniSRec(TextModel):
         if not self.sequence_contrast:
             return loss
         augmented = self.augmented_states(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
-        return loss + self.sequence_contrast * in_batch_contrast(
-            self.queries(states), self.keys(augmented), following
-        )
+        return loss + self.sequence_contrast * in_batch_contrast(self.queries(states), self.keys(augmented), following)
 
     def augmented_states(self, item_seq, item_seq_len):
         """Return the last hidden states [B, H] of the sequences with items, or their texts' words, left out."""

@@ -164,5 +164,3 @@ def _read_metadata(path, release, text_columns, bad, say, reading):
     schema = dict.fromkeys(["item_id", *text_columns], pl.String)
     items = pl.DataFrame({"item_id": list(found), **columns}, schema=schema)
     return items, {"bad_lines_of_metadata": bad.count, "repeated_metadata_lines": twice}
-
-

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from recbole_vqrec.config import read_props
-from recbole_vqrec.errors import VQRecError, examples, nearest
+from recbole_vqrec.errors import VQRecError, examples, nearest, refuse_other
 
 RATINGS = {"2018": ["{}.csv", "{}_5.json", "{}.json"], "2023": ["{}.csv", "{}.jsonl"]}
 METADATA = {"2018": ["meta_{}.json"], "2023": ["meta_{}.jsonl"]}
@@ -21,8 +21,7 @@ def full_category(name, version):
         VQRecError: no such release; no category, or several, of this name.
     """
     version, wanted = str(version), str(name).lower()
-    if version not in RATINGS:
-        raise VQRecError(f"version: '{version}' is none of {', '.join(RATINGS)}")
+    refuse_other("version", version, RATINGS)
     categories = read_props("download.yaml")[f"amazon_{version}"]["categories"]
     short_names = {full: short.lower() for short, (full, _) in categories.items()}
     rules = [

@@ -49,5 +49,3 @@ class BadLines:
         if self.count > MOST_BAD * self.lines:
             raise VQRecError(f"{message}; more than {MOST_BAD:.1%}; {self.remedy}")
         say(f"{message}; left out")
-
-

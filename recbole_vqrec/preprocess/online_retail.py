@@ -50,9 +50,7 @@ def read_online_retail(path, say=print, **reading):
         titles.append(described.select("item_id", pl.col("title").str.to_lowercase()))
     bad.report(say)
     items = pl.concat(titles).unique("item_id", keep="first", maintain_order=True)
-    return RawData(
-        collector.interactions(), items, {"bad_lines": bad.count, "rows_without_description": undescribed}
-    )
+    return RawData(collector.interactions(), items, {"bad_lines": bad.count, "rows_without_description": undescribed})
 
 
 def _csv(path, bad, reading):

@@ -12,9 +12,9 @@ from recbole_vqrec.report.published import published_ablations
 from recbole_vqrec.report.significance import paired_test
 
 NOTE = (
-    "Test split, mean over users and seeds, ± standard deviation between seeds. p: paired t-test of the first row against "
-    "the row over the test users, each user's N@10 averaged over the seeds; \\* p < .05, \\*\\* p < .01 after Bonferroni "
-    "correction for the rows. In brackets: VQ-Rec paper, table 4."
+    "Test split, mean over users and seeds, ± standard deviation between seeds. p: paired t-test of the first row "
+    "against the row over the test users, each user's N@10 averaged over the seeds; \\* p < .05, \\*\\* p < .01 after "
+    "Bonferroni correction for the rows. In brackets: VQ-Rec paper, table 4."
 )
 
 

@@ -34,10 +34,12 @@ class FinetuneTrainer(SequenceTrainer):
             parameter.requires_grad_(name in self.stage.rates)
             if parameter.requires_grad:
                 groups.setdefault(self.stage.rates[name], []).append(parameter)
-        return super()._build_optimizer(params=[{"params": each, "lr": rate} for rate, each in groups.items()], **kwargs)
+        return super()._build_optimizer(
+            params=[{"params": each, "lr": rate} for rate, each in groups.items()], **kwargs
+        )
 
     def fit(self, train_data, valid_data=None, *args, **kwargs):
-        """Load what was pre-trained, then train stage by stage; see RecBole's `Trainer.fit` for arguments and result."""
+        """Load what was pre-trained, then train stage by stage; see RecBole's `Trainer.fit` for the arguments."""
         if not self._resumed:
             for line in load_pretrained(self.config, self.model, train_data._dataset):
                 self.logger.info(line)

@@ -1,4 +1,4 @@
-"""RecBole's Trainer with fast batches, several processes, plain checkpoints and exact resumption; its loops are its own."""
+"""RecBole's Trainer with fast batches, processes, plain checkpoints, exact resumption; its loops are its own."""
 
 import os
 from pathlib import Path
@@ -68,7 +68,10 @@ class SequenceTrainer(Trainer):
 
     def _loss_function(self, batches):
         """Return the function that turns a batch into its loss or losses."""
-        if getattr(batches, "batches", None) == registry.ALL_POSITIONS and self.config["model"] not in registry.OWN_MODELS:
+        if (
+            getattr(batches, "batches", None) == registry.ALL_POSITIONS
+            and self.config["model"] not in registry.OWN_MODELS
+        ):
             return all_positions_loss(self.model)
         return self.model.calculate_loss
 
@@ -136,8 +139,8 @@ class SequenceTrainer(Trainer):
                 numbers = self._interaction[self.config["USER_ID_FIELD"]].tolist()
                 users = f", users {examples([str(number) for number in numbers])} (internal ids)"
             raise VQRecError(
-                f"the loss is not a number at step {self._step} of epoch {self._epoch}{users}; lower learning_rate, set "
-                "clip_grad_norm: {max_norm: 1.0}, or set precision: float32"
+                f"the loss is not a number at step {self._step} of epoch {self._epoch}{users}; lower learning_rate, "
+                "set clip_grad_norm: {max_norm: 1.0}, or set precision: float32"
             )
 
     def fit(self, train_data, *args, saved=True, **kwargs):

@@ -34,7 +34,9 @@ def test_rows_are_those_of_the_paper_and_ours(pretrained):
     named = read_props("ablation.yaml")["ablations"]
     assert set(published_ablations("Scientific")) <= set(named) and next(iter(named)) == "VQRec"
     manifest = ablation.checkpoint.load(pretrained)[2]
-    rows = ablation.ablation_rows(pretrained, manifest, {"learning_rate": 0.01, "permutation": "hard", "item_codes": "x"})
+    rows = ablation.ablation_rows(
+        pretrained, manifest, {"learning_rate": 0.01, "permutation": "hard", "item_codes": "x"}
+    )
     assert "without semi-synthetic negatives" not in rows
     assert rows["VQRec"]["permutation"] == "hard" and rows["without permutation"]["permutation"] == "none"
     assert rows["reuse quantizer"]["reuse_quantizer"] == "source" and rows["reuse quantizer"]["item_codes"] is None

@@ -143,7 +143,7 @@ def test_tuning_takes_the_values_of_the_best_validation_score(tiny, in_process, 
     monkeypatch.setattr("recbole_vqrec.comparison.tuning.read_props", lambda name: grid)
     said = []
     compare(["tiny"], ["SASRec"], "out", 1, 2, options={**OPTIONS, "epochs": 6}, say=said.append)
-    (_, _, _, result), = finished_runs("out")
+    ((_, _, _, result),) = finished_runs("out")
     tried = [json.loads(file.read_text()) for file in Path("out").glob("*/*/trial-*/result.json")]
     best = max(tried, key=lambda trial: trial["best_valid_score"])
     assert len(tried) == 2 and result["run_options"]["learning_rate"] == best["trial"]["learning_rate"]
@@ -166,7 +166,7 @@ def test_rows_of_a_file_are_models_with_options_of_their_own(tiny, in_process, t
     command = ["compare", "--datasets", "tiny", "--models", "Small VQRec", "--out", "out", "--rows", "rows.yaml"]
     result = CliRunner().invoke(main, [*command, *arguments])
     assert result.exit_code == 0, result.output
-    (_, row, _, stored), = finished_runs("out")
+    ((_, row, _, stored),) = finished_runs("out")
     assert row == "Small VQRec" and stored["model"] == "VQRec" and stored["run_options"]["learning_rate"] == 0.01
     (tmp_path / "rows.yaml").write_text("- VQRec\n")
     result = CliRunner().invoke(main, [*command, *arguments])

@@ -32,7 +32,11 @@ def test_values_of_categories_and_brand_that_items_share(item_file):
 
 
 def test_the_end_of_the_authors_text(item_file):
-    lines = ["a\tA 4.5 inch roll. Tools Sanding. ACME.", "b\tRoll no. 2. Tools Sanding. Other.", "c\tRoll. Tapes. acme."]
+    lines = [
+        "a\tA 4.5 inch roll. Tools Sanding. ACME.",
+        "b\tRoll no. 2. Tools Sanding. Other.",
+        "c\tRoll. Tapes. acme.",
+    ]
     item_file("item_id:token\ttext:token_seq", *lines)
     assert attributes() == [set(), {"text: tools sanding"}, {"text: tools sanding", "text: acme"}, {"text: acme"}]
 
@@ -45,7 +49,9 @@ def test_words_of_a_title(item_file):
 
 def test_bad_input(item_file, tiny):
     item_file("item_id:token\ttitle:token_seq", "a\tx", "b\tx", "c\ty")
-    with pytest.raises(VQRecError, match="none of the columns categories.*S3Rec needs attributes: set attribute_columns"):
+    with pytest.raises(
+        VQRecError, match="none of the columns categories.*S3Rec needs attributes: set attribute_columns"
+    ):
         attributes()
     with pytest.raises(VQRecError, match="has no column colour, only item_id, title"):
         attributes(attribute_columns="colour")

@@ -40,7 +40,15 @@ def test_ten_rows(tmp_path):
     assert named_pairs(dataset, dataset.validation_users(0)) == [("toys-u", ("toys-a", "toys-b", "toys-c"), "toys-d")]
     assert named_pairs(dataset, dataset.validation_users(1)) == [("tools-u", ("tools-a", "tools-b"), "tools-a")]
     share = dict(zip(dataset.field2id_token["item_id"][1:], dataset.item_frequency[1:].tolist()))
-    assert share == {"toys-a": 0.25, "toys-b": 0.25, "toys-c": 0.25, "toys-d": 0, "tools-a": 0, "tools-b": 0.25, "tools-c": 0}
+    assert share == {
+        "toys-a": 0.25,
+        "toys-b": 0.25,
+        "toys-c": 0.25,
+        "toys-d": 0,
+        "tools-a": 0,
+        "tools-b": 0.25,
+        "tools-c": 0,
+    }
 
 
 def test_without_validation_every_interaction_is_trained(tmp_path):
@@ -97,7 +105,9 @@ def test_names_of_the_merge_record_win(tmp_path):
 def test_a_domain_of_one_user_and_sequences_of_length_one(tmp_path):
     write_domains(tmp_path / "dataset", one={"u": list("abcd")}, many={f"u{n}": ["x"] for n in range(5)})
     dataset = mix()
-    assert len(dataset.training) == 1 and len(dataset.validation_users(0)) == 1 and len(dataset.validation_users(1)) == 0
+    assert (
+        len(dataset.training) == 1 and len(dataset.validation_users(0)) == 1 and len(dataset.validation_users(1)) == 0
+    )
 
 
 def test_nothing_to_train(tmp_path):

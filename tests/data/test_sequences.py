@@ -7,7 +7,7 @@ from recbole_vqrec.data.sequences import prefix_groups, windows
 
 
 def rows_of(sequences, limit, newest_first=False):
-    """Return prefix rows (users, histories, lengths, targets) of user -> items, as RecBole or the authors write them."""
+    """Return prefix rows (users, histories, lengths, targets) of user -> items, as RecBole or the authors do."""
     rows = []
     for user, items in sequences.items():
         made = [(user, items[max(0, end - limit) : end], items[end]) for end in range(1, len(items))]

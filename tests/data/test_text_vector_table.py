@@ -39,7 +39,9 @@ def test_the_splits_share_one_table(tiny):
 
 def test_missing_vectors_say_how_to_make_them_and_which_there_are(tiny):
     write_vectors(tiny, "tiny", ITEMS, plm="other")
-    with pytest.raises(VQRecError, match="embed --dataset tiny --plm bert-base-uncased.*there are tiny.other.emb.safetensors"):
+    with pytest.raises(
+        VQRecError, match="embed --dataset tiny --plm bert-base-uncased.*there are tiny.other.emb.safetensors"
+    ):
         SequenceDataset(text_config()).item_text_vectors
 
 

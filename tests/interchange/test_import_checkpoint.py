@@ -18,6 +18,7 @@ from recbole_vqrec.interchange.import_checkpoint import import_checkpoint
 from recbole_vqrec.trainer import checkpoint
 
 D, M, H, INNER, LIMIT = 4, 8, 16, 12, 5
+LAST_BIAS = "trm_encoder.layer.1.feed_forward.dense_2.bias"
 SIZES = {"hidden_size": H, "inner_size": INNER, "codebooks": D, "codes_per_codebook": M, "n_layers": 2, "n_heads": 2}
 
 
@@ -59,13 +60,18 @@ def authors_last_states(state, codes, lengths):
         lengths (list of int): [B].
     """
     encoder = TransformerEncoder(2, 2, H, INNER, 0.0, 0.0, "gelu", 1e-12).eval()
-    encoder.load_state_dict({name.removeprefix("trm_encoder."): v for name, v in state.items() if name.startswith("trm")})
+    encoder.load_state_dict(
+        {name.removeprefix("trm_encoder."): v for name, v in state.items() if name.startswith("trm")}
+    )
     rows = codes + torch.arange(D) * (M + 1) + 1
     items = state["pq_code_embedding.weight"][rows].mean(-2)
     hidden = items + state["position_embedding.weight"][: codes.shape[1]]
     hidden = F.layer_norm(hidden, (H,), state["LayerNorm.weight"], state["LayerNorm.bias"], 1e-12)
     length = codes.shape[1]
-    visible = torch.ones(length, length).tril()[None, None] * (torch.arange(length) < torch.tensor(lengths)[:, None])[:, None, None]
+    visible = (
+        torch.ones(length, length).tril()[None, None]
+        * (torch.arange(length) < torch.tensor(lengths)[:, None])[:, None, None]
+    )
     hidden = encoder(hidden, (1 - visible.float()) * -10000.0, output_all_encoded_layers=True)[-1]
     return hidden[torch.arange(len(lengths)), torch.tensor(lengths) - 1]
 
@@ -74,7 +80,9 @@ def test_the_imported_model_computes_what_theirs_does(tiny, tmp_path):
     state = authors_state()
     write_authors_file(tmp_path / "VQRec-FHCKM-300.pth", state)
     path, made = import_checkpoint(tmp_path / "VQRec-FHCKM-300.pth", "saved/FHCKM")
-    assert {name: made[name] for name in SIZES if name != "n_heads"} == {n: v for n, v in SIZES.items() if n != "n_heads"}
+    assert {name: made[name] for name in SIZES if name != "n_heads"} == {
+        n: v for n, v in SIZES.items() if n != "n_heads"
+    }
     assert not os.path.exists("canary-has-run")
     tensors, _, manifest = checkpoint.load("saved/FHCKM")
     assert (manifest["model"], manifest["stage"]) == ("VQRec", "pretrain") and manifest["config"]["n_heads"] == 2
@@ -115,7 +123,7 @@ def broken(**changes):
 @pytest.mark.parametrize("state, message", [
     (broken(trans_matrix=None), "lacks trans_matrix, it is no checkpoint of the authors' VQRec"),
     (broken(**{"pq_code_embedding.weight": torch.zeros(30, H)}), "30 code embeddings for 4 codebooks of 8 codes"),
-    (broken(**{"trm_encoder.layer.1.feed_forward.dense_2.bias": None}), "lacks trm_encoder.layer.1.feed_forward.dense_2.bias"),
+    (broken(**{LAST_BIAS: None}), f"lacks {LAST_BIAS}"),
     ({"fc.weight": torch.zeros(2, 2)}, "lacks pq_code_embedding.weight"),
     ({"pq_code_embedding.weight": "text"}, "holds other things than tensors"),
     ("nothing", "holds other things than tensors"),
@@ -130,7 +138,13 @@ def test_other_checkpoints(tmp_path, state, message):
 def test_damaged_and_foreign_files(tmp_path):
     write_authors_file(tmp_path / "whole.pth", authors_state())
     content = (tmp_path / "whole.pth").read_bytes()
-    files = {"cut": content[:2000], "empty": b"", "text": b"hello", "pickle": pickle.dumps([1, 2]), "canary": pickle.dumps(Canary())}
+    files = {
+        "cut": content[:2000],
+        "empty": b"",
+        "text": b"hello",
+        "pickle": pickle.dumps([1, 2]),
+        "canary": pickle.dumps(Canary()),
+    }
     for name, data in files.items():
         (tmp_path / f"{name}.pth").write_bytes(data)
         with pytest.raises(VQRecError, match="no checkpoint of the authors' layout, or damaged"):

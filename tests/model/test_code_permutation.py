@@ -142,7 +142,10 @@ def test_a_planted_permutation_is_recovered():
     optimizer = torch.optim.Adam([learned.scores], lr=0.1)
     for step in range(300):
         learned.temperature.fill_(max(0.1, 0.99**step))
-        scores = torch.nn.functional.normalize(target, dim=1) @ torch.nn.functional.normalize(representation.table()[1:], dim=1).T
+        scores = (
+            torch.nn.functional.normalize(target, dim=1)
+            @ torch.nn.functional.normalize(representation.table()[1:], dim=1).T
+        )
         loss = torch.nn.functional.cross_entropy(scores / 0.07, torch.arange(items))
         optimizer.zero_grad()
         loss.backward()

@@ -51,7 +51,9 @@ def test_every_part_learns_and_is_in_the_checkpoint(tiny, name):
     data = data_preparation(config, create_dataset(config))
     model = config.model_class(config, data[0]._dataset)
     state = set(model.items.state_dict())
-    assert ("text_projection.weight" in state) == ("text" in name) and ("id_embedding.weight" in state) == ("id" in name)
+    assert ("text_projection.weight" in state) == ("text" in name) and ("id_embedding.weight" in state) == (
+        "id" in name
+    )
     for batch in data[0]:
         model.calculate_loss(batch).backward()
     for key, parameter in model.named_parameters():

@@ -34,12 +34,19 @@ def eq_8(model, dataset, seed, semi_synthetic=1, reference=False, correction=Non
     """Each position on its own: states of prefixes, items one by one, exponentials summed."""
     tau, table = model.temperature, model.items.table()
     prefixes = [(row, position) for row in range(3) for position in range(4) if FOLLOWING[row, position]]
-    states = torch.stack([model.forward(HISTORY[row : row + 1, : p + 1], torch.tensor([p + 1]))[0] for row, p in prefixes])
+    states = torch.stack(
+        [model.forward(HISTORY[row : row + 1, : p + 1], torch.tensor([p + 1]))[0] for row, p in prefixes]
+    )
     codes = semi_synthetic_codes(
-        model.items.item_codes[TARGETS], dataset.codes_per_codebook, 0.75, semi_synthetic, torch.Generator().manual_seed(seed)
+        model.items.item_codes[TARGETS],
+        dataset.codes_per_codebook,
+        0.75,
+        semi_synthetic,
+        torch.Generator().manual_seed(seed),
     )
     losses = []
     for j, state in enumerate(states):
+
         def score(vector):
             return (F.cosine_similarity(state, vector, dim=0) / tau).exp()
 

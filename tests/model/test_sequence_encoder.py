@@ -62,4 +62,3 @@ def test_attention_with_dropout_has_the_mean_of_attention_without():
 def test_impossible_sizes_are_named(change, message):
     with pytest.raises(VQRecError, match=message):
         SequenceEncoder({**OPTIONS, **change})
-

@@ -186,12 +186,16 @@ def test_a_run_is_read_again(vectors, name):
     assert type(model).__name__ == name
 
 
-@pytest.mark.parametrize("name, preset", [("UniSRec", "inductive"), ("UniSRec", "transductive"), ("SASRecText", "full")])
+@pytest.mark.parametrize(
+    "name, preset", [("UniSRec", "inductive"), ("UniSRec", "transductive"), ("SASRecText", "full")]
+)
 def test_fine_tuning_starts_from_a_pretrained_adaptor_and_encoder(tiny, vectors, name, preset):
     pretrained = quick_start.run(name, "tiny", None, dict(SMALL))
     given = {**SMALL, "preset": preset, "learning_rate": 1e-9}
     tuned = quick_start.finetune("tiny", pretrained["run"], None, given)
     before, after = (checkpoint.load(result["run"])[0] for result in (pretrained, tuned))
     carried = [key for key in before if key.startswith("model.")]
-    assert any("adaptor" in key for key in carried) and all(torch.allclose(before[k], after[k], atol=1e-5) for k in carried)
+    assert any("adaptor" in key for key in carried) and all(
+        torch.allclose(before[k], after[k], atol=1e-5) for k in carried
+    )
     assert ("model.items.id_embedding.weight" in after) == (preset == "transductive")

@@ -37,7 +37,9 @@ def test_items_with_codes_of_their_own_keep_their_scores():
     shifted = TiedItems(CODES, POPULARITY).shift_all(scores.clone(), torch.tensor([[6, 0], [6, 6]]))
     assert torch.equal(shifted[:, [0, 6]], scores[:, [0, 6]])
     distinct = torch.arange(14).view(7, 2)
-    assert torch.equal(TiedItems(distinct, POPULARITY).shift_all(scores.clone(), torch.tensor([[6, 0], [1, 2]])), scores)
+    assert torch.equal(
+        TiedItems(distinct, POPULARITY).shift_all(scores.clone(), torch.tensor([[6, 0], [1, 2]])), scores
+    )
 
 
 def test_without_popularity_ties_come_in_the_order_of_ids():

@@ -7,7 +7,11 @@ from recbole_vqrec.report.item_groups import item_groups
 
 def test_literal_groups():
     found = item_groups([0, 1, 2, 3, 4, 9, 9, 0], groups=2)
-    assert [(label, users.tolist()) for label, users in found] == [("0", [0, 7]), ("1-3", [1, 2, 3]), ("4-9", [4, 5, 6])]
+    assert [(label, users.tolist()) for label, users in found] == [
+        ("0", [0, 7]),
+        ("1-3", [1, 2, 3]),
+        ("4-9", [4, 5, 6]),
+    ]
 
 
 @given(st.lists(st.integers(0, 20), max_size=40), st.integers(1, 6))

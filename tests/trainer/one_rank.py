@@ -1,4 +1,4 @@
-"""One of several processes that train together; writes what it has seen to rank<R>.safetensors. Run by test_distributed.py."""
+"""One of several processes that train together, run by test_distributed.py; writes rank<R>.safetensors."""
 
 import json
 import sys

@@ -27,7 +27,11 @@ def train(folder, launcher=(), **options):
     """Train in processes of their own; returns what each has written."""
     script = str(Path(__file__).with_name("one_rank.py"))
     command = [sys.executable, *launcher, script, json.dumps({**OPTIONS, "folder": folder, **options})]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr
     return [load_file(file) for file in sorted(Path().glob(f"{folder}-rank*.safetensors"))]

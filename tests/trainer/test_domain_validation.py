@@ -10,7 +10,10 @@ from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.trainer import domain_validation
 from recbole_vqrec.trainer.domain_validation import DomainValidation, metric_sums, target_ranks
 
-DOMAINS = {"a": {f"u{n}": list("xyzv")[: 3 + n % 2] for n in range(5)}, "b": {"u0": list("pqr"), "u1": list("qpr"), "u2": ["p"]}}
+DOMAINS = {
+    "a": {f"u{n}": list("xyzv")[: 3 + n % 2] for n in range(5)},
+    "b": {"u0": list("pqr"), "u1": list("qpr"), "u2": ["p"]},
+}
 
 
 class ByTable(torch.nn.Module):
@@ -42,9 +45,11 @@ def test_each_domain_ranks_its_own_items_only(tmp_path):
     write_domains(tmp_path / "dataset", **DOMAINS)
     checked = validation()
     items = checked._dataset.field2id_token["item_id"]
-    table = torch.tensor([{"a-z": 9.0, "a-v": 8.0, "b-r": 5.0}.get(item, 7.0 if item == "b-q" else 0.0) for item in items])
+    table = torch.tensor(
+        [{"a-z": 9.0, "a-v": 8.0, "b-r": 5.0}.get(item, 7.0 if item == "b-q" else 0.0) for item in items]
+    )
     result = checked.result(ByTable(table))
-    # a: users u0, u2, u4 end with z (rank 1), u1, u3 with v (rank 2); b: both end with r, which q beats, a's items do not
+    # a: users u0, u2, u4 end with z (rank 1), u1, u3 with v (rank 2); b: both end with r, which q beats but no item of a
     assert len(checked) == 7
     assert result["a recall@1"] == pytest.approx(3 / 5) and result["a recall@2"] == 1
     assert result["b recall@1"] == 0 and result["b ndcg@2"] == pytest.approx(1 / math.log2(3), abs=1e-6)

@@ -26,8 +26,18 @@ OPTIONS = {
 @pytest.mark.parametrize("stage, count", [("pretrain", 20), ("train", 5)])
 def test_killed_at_many_moments(tmp_path, stage, count):
     random_domains(tmp_path / "dataset")
-    command = [sys.executable, str(Path(__file__).with_name("killed_training.py")), stage, str(count), json.dumps(OPTIONS)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("killed_training.py")),
+        stage,
+        str(count),
+        json.dumps(OPTIONS),
+    ]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
@@ -115,7 +125,9 @@ def test_other_items_than_the_run_had(tmp_path, monkeypatch):
         quick_start.run(None, None, None, {"resume": run_folder})
 
 
-@pytest.mark.parametrize("options, message", [({"keep_last": 0}, "keep_last"), ({"checkpoint_minutes": -1}, "checkpoint_minutes")])
+@pytest.mark.parametrize(
+    "options, message", [({"keep_last": 0}, "keep_last"), ({"checkpoint_minutes": -1}, "checkpoint_minutes")]
+)
 def test_options_below_what_makes_sense(tmp_path, options, message):
     random_domains(tmp_path / "dataset")
     with pytest.raises(VQRecError, match=message):

@@ -45,7 +45,12 @@ def test_two_runs_with_one_seed_are_equal(tiny):
 
 @pytest.mark.parametrize("name", ["SASRec", "BERT4Rec", "GRU4Rec", "NARM", "FPMC", "Caser"])
 def test_recbole_models_run_through_the_same_entry_point(tiny, name):
-    options = {**SMALL, "embedding_size": 16, "reg_weight": [1e-4, 1e-4] if name != "Caser" else 1e-4, "mask_ratio": 0.5}
+    options = {
+        **SMALL,
+        "embedding_size": 16,
+        "reg_weight": [1e-4, 1e-4] if name != "Caser" else 1e-4,
+        "mask_ratio": 0.5,
+    }
     result = quick_start.run(name, "tiny", None, {**options, "nh": 2, "nv": 2} if name == "Caser" else options)
     assert set(result["test_result"]) == {"recall@5", "recall@10", "ndcg@5", "ndcg@10"}
     assert result["peak_memory"] > 2**20 and result["seconds"] > 0
