@@ -19,7 +19,7 @@ import numpy as np
 import requests
 from tabulate import tabulate
 
-from recbole_vqrec.inference.catalogue import Catalogue
+from recbole_vqrec.inference.stored_catalogue import StoredCatalogue
 
 
 def client(address, item_ids, rate, seconds, seed, latencies):
@@ -51,7 +51,7 @@ def main():
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         run = Path(shutil.copytree(given.run, Path(home) / "run"))
-        item_ids = np.array(Catalogue.read(run).item_ids)
+        item_ids = np.array(StoredCatalogue(run).catalogue.item_ids)
         command = [sys.executable, "-m", "recbole_vqrec", "serve", "--run", str(run), "--port", "0"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:

@@ -7,6 +7,7 @@ Axis legend: N items.
     dataset/<D>/<D>.<codes>.codes.safetensors item codes and the quantizer that made them
     saved/<run>/checkpoint.safetensors        a trained model
     saved/<run>/catalogue.safetensors         the items a run can recommend: ids, texts, codes, popularity
+    saved/<run>/catalogue.change-00000001.safetensors   items added or removed since that file was written
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from recbole_vqrec.errors import VQRecError, examples
 FORMAT_VERSION = 1
 MANIFEST_KEY = "manifest"
 ITEM_IDS_KEY = "item_ids"
+CHANGE_FILES = "catalogue.change-*.safetensors"
 
 
 def atomic_file(folder, dataset, suffix):
@@ -46,6 +48,17 @@ def codes_file(folder, dataset, codes):
 def catalogue_file(run):
     """Return the path of the items that a run can recommend, given its folder."""
     return Path(run) / "catalogue.safetensors"
+
+
+def change_file(run, number):
+    """Return the path of a change of a run's catalogue; numbers start at 1."""
+    return Path(run) / f"catalogue.change-{number:08d}.safetensors"
+
+
+def change_files(run):
+    """Return number -> path of the changes in a run folder, in order."""
+    found = {path.name.split(".")[1].removeprefix("change-"): path for path in Path(run).glob(CHANGE_FILES)}
+    return {int(number): path for number, path in sorted(found.items()) if number.isdecimal()}
 
 
 def short_name(plm):
@@ -78,7 +91,7 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
 
     Args:
         path (str or Path): the file to write.
-        kind (str): what it is, "text embedding", "item codes", "checkpoint" or "catalogue".
+        kind (str): what it is, "text embedding", "item codes", "checkpoint", "catalogue" or "catalogue change".
         tensors (dict of str to np.ndarray): the arrays; those aligned to items have N rows.
         manifest (dict): plain values that say how the arrays were made.
         item_ids (list of str, optional): N item ids, none with a line break.

@@ -13,6 +13,7 @@ from recbole_vqrec.data.dataset import create_dataset, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import RankCollector
+from recbole_vqrec.inference.catalogue_files import write_catalogue
 from recbole_vqrec.inference.from_dataset import catalogue_of
 from recbole_vqrec.preprocess.merge import merge_datasets
 from recbole_vqrec.progress import EpochBar
@@ -61,7 +62,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     if config["resume"]:
         trainer.resume_checkpoint(config["resume"])
     if saved and distributed.is_first():
-        catalogue_of(config, train_data._dataset).write(trainer.run_folder)
+        write_catalogue(trainer.run_folder, catalogue_of(config, train_data._dataset))
 
     # 4. train to the best epoch
     start = time.perf_counter()

@@ -1,21 +1,16 @@
-"""The items a run can recommend, as one file of the run folder: ids, texts, codes, popularity, and how codes are made.
+"""The items a run can recommend: ids, texts, codes, popularity, and how codes are made; and changes of them.
 
 Axis legend: N items without padding (row r is the model's item r + 1), A of them added after training, D codebooks, M
-codes per codebook, d_w size of text vectors, P neighbours.
+codes per codebook, d_w size of text vectors, P neighbours, n items of a change.
 """
 
 import dataclasses
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
-from filelock import FileLock
 
-from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, examples
-
-KIND = "catalogue"
-REMEDY = "give the folder of a run made by this version of 'recbole-vqrec run'"
-TEXTS_KEY, QUANTIZER_PREFIX = "texts", "quantizer."
 
 
 @dataclass(frozen=True)
@@ -129,83 +124,47 @@ class Catalogue:
         removed[[row[item_id] for item_id in item_ids]] = True
         return dataclasses.replace(self, removed=removed)
 
-    def write(self, run):
-        """Write the catalogue into a run folder, replacing the file there only when complete."""
-        texts = "\n".join(self.texts)
-        if texts.count("\n") != len(self.texts) - 1:
-            texts = "\n".join(map(one_line, self.texts))
-        tensors = {
-            TEXTS_KEY: np.frombuffer(f"{texts}\n".encode(), np.uint8),
-            "popularity": self.popularity,
-            "removed": self.removed,
-            **{f"{QUANTIZER_PREFIX}{name}": array for name, array in self.quantizer.items()},
-        }
-        for name in ("codes", "text_vectors", "neighbours", "weights"):
-            if getattr(self, name) is not None:
-                tensors[name] = getattr(self, name)
-        manifest = {"made": self.made, "codes_per_codebook": self.codes_per_codebook}
-        artifacts.write_artifact(artifacts.catalogue_file(run), KIND, tensors, manifest, self.item_ids)
 
-    @classmethod
-    def read(cls, run):
-        """Return the catalogue of a run folder.
+@dataclass(frozen=True)
+class Change:
+    """Items that are added to a catalogue or removed from it.
+
+    Args:
+        item_ids (list of str): n external ids.
+        texts (list of str, optional): n texts of items that are added; None where items are removed.
+        features (dict): arrays of n rows that added items need, arguments of `Catalogue.with_items`.
+    """
+
+    item_ids: list
+    texts: list = None
+    features: dict = field(default_factory=dict)
+
+    def of(self, catalogue):
+        """Return the changed catalogue.
 
         Raises:
-            VQRecError: missing, damaged, of another format version, or without one of its parts.
+            VQRecError: see `Catalogue.with_items` and `Catalogue.without_items`.
         """
-        path = artifacts.catalogue_file(run)
-        tensors, item_ids, manifest = artifacts.read_artifact(path, KIND, REMEDY)
-        lacking = [name for name in (TEXTS_KEY, "popularity", "removed") if name not in tensors]
-        if lacking or item_ids is None:
-            raise VQRecError(f"{path}: lacks {examples(lacking or ['item ids'])}; {REMEDY}")
-        texts = tensors.pop(TEXTS_KEY).tobytes().decode().split("\n")[:-1]
-        quantizer = {name: tensors.pop(name) for name in list(tensors) if name.startswith(QUANTIZER_PREFIX)}
-        of_all = [array for name, array in tensors.items() if name not in ("neighbours", "weights")]
-        if {len(texts), *map(len, of_all)} != {len(item_ids)}:
-            raise VQRecError(f"{path}: its parts are not all of {len(item_ids):,} items; {REMEDY}")
-        return cls(
-            item_ids,
-            texts,
-            codes_per_codebook=manifest["codes_per_codebook"],
-            quantizer={name.removeprefix(QUANTIZER_PREFIX): array for name, array in quantizer.items()},
-            made=manifest["made"],
-            **tensors,
-        )
+        if self.texts is None:
+            return catalogue.without_items(self.item_ids)
+        return catalogue.with_items(self.item_ids, self.texts, **self.features)
+
+    @staticmethod
+    def joined(changes):
+        """Return the same changes in fewer: consecutive additions are one, and so are consecutive removals.
+
+        Args:
+            changes (iterable of Change): in order, of one catalogue.
+        """
+        found = []
+        for removal, group in itertools.groupby(changes, key=lambda change: change.texts is None):
+            group = list(group)
+            features = {name: np.concatenate([change.features[name] for change in group]) for name in group[0].features}
+            texts = None if removal else [text for change in group for text in change.texts]
+            found.append(Change([item_id for change in group for item_id in change.item_ids], texts, features))
+        return found
 
 
 def one_line(text):
     """Return a text with every run of blanks and line breaks as one blank."""
     return " ".join(str(text).split())
-
-
-def change_catalogue(run, change):
-    """Apply a change to the newest catalogue of a run folder and write it; processes that do so take turns.
-
-    Args:
-        run (str or Path): run folder.
-        change (callable): Catalogue -> Catalogue.
-
-    Returns:
-        tuple: the new catalogue, and its version as `catalogue_version` gives it.
-
-    Raises:
-        VQRecError: what `change` raises; the file is then as before.
-    """
-    path = artifacts.catalogue_file(run)
-    try:
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            catalogue = change(Catalogue.read(run))
-            catalogue.write(run)
-            return catalogue, catalogue_version(run)
-    except OSError as error:
-        remedy = "choose a run folder you may write to"
-        raise VQRecError(f"{run}: cannot be written ({error.strerror}); {remedy}") from error
-
-
-def catalogue_version(run):
-    """Return what differs between two versions of a run's catalogue file, None where there is none."""
-    try:
-        stat = artifacts.catalogue_file(run).stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size

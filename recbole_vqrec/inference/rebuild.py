@@ -98,7 +98,10 @@ def build_model(config, catalogue, state):
 
 
 def with_items(model, config, catalogue, state):
-    """Return a run's model for a changed catalogue; a copy where items are codes and texts only, a tenth of the time.
+    """Return a run's model for a changed catalogue.
+
+    Where items are codes and texts only it shares the parameters with the given one, which stays as it is, and takes
+    over the vectors of the items that both have.
 
     Raises:
         VQRecError: as `build_model`.
@@ -107,10 +110,21 @@ def with_items(model, config, catalogue, state):
     if not hasattr(items, "replace_items") or items.id_embedding is not None:
         return build_model(config, catalogue, state)
     dataset = CatalogueDataset(config, catalogue, state)
-    model = copy.deepcopy(model)
-    _replace_items(model, dataset)
-    model.tied_items = TiedItems(dataset.item_codes, dataset.item_popularity, config["tied_items"]).to(config["device"])
-    return model
+    changed = _shallow(model)
+    changed.items = _shallow(items)
+    _replace_items(changed, dataset)
+    changed.take_over_table(model)
+    tied_items = TiedItems(dataset.item_codes, dataset.item_popularity, config["tied_items"])
+    changed.tied_items = tied_items.to(config["device"])
+    return changed
+
+
+def _shallow(module):
+    """Return a module with the same parts, of which some can be replaced without a change of the given one."""
+    shallow = copy.copy(module)
+    for parts in ("_modules", "_buffers", "_parameters"):
+        setattr(shallow, parts, dict(getattr(module, parts)))
+    return shallow
 
 
 def _replace_items(model, dataset):

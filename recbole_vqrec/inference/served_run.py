@@ -11,10 +11,12 @@ import torch
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.inference.catalogue import Catalogue, catalogue_version, change_catalogue
+from recbole_vqrec.inference.catalogue import Catalogue, Change
+from recbole_vqrec.inference.catalogue_files import write_catalogue
 from recbole_vqrec.inference.engine import create_engine
 from recbole_vqrec.inference.new_items import ItemEncoder, as_items
 from recbole_vqrec.inference.rebuild import load_run
+from recbole_vqrec.inference.stored_catalogue import StoredCatalogue
 from recbole_vqrec.trainer.checkpoint import checkpoint_file
 
 
@@ -34,13 +36,14 @@ class ServedRun:
         run (str or Path): the folder.
         config (Config): of the run.
         state (dict): the model's state, name -> tensor.
-        catalogue (Catalogue): the items.
+        stored (StoredCatalogue): the items.
     """
 
-    def __init__(self, run, config, state, catalogue):
-        self.run, self.config = Path(run), config
+    def __init__(self, run, config, state, stored):
+        self.run, self.config, self._stored = Path(run), config, stored
+        catalogue = stored.catalogue
         self._encoder = ItemEncoder(catalogue.made, catalogue.quantizer)
-        self._version, self._changing, self._unsaved = None, threading.RLock(), []
+        self._changing, self._unsaved = threading.RLock(), []
         self._serve(catalogue, create_engine(config, catalogue, state))
 
     @classmethod
@@ -52,10 +55,7 @@ class ServedRun:
         """
         config, state = load_run(run)
         folder = checkpoint_file(run).parent
-        version = catalogue_version(folder)  # before it is read: a change in between is then taken over by `refresh`
-        recommender = cls(folder, config, state, Catalogue.read(folder))
-        recommender._version = version
-        return recommender
+        return cls(folder, config, state, StoredCatalogue(folder))
 
     def _serve(self, catalogue, engine):
         allowed = torch.from_numpy(np.flatnonzero(~catalogue.removed)) if catalogue.removed.any() else None
@@ -85,12 +85,7 @@ class ServedRun:
         """
         item_ids, texts = as_items(items, self.catalogue.made)
         self.catalogue.refuse_present(item_ids)  # before the slow step
-        features = self._features(texts)
-
-        def added(catalogue):
-            return catalogue.with_items(item_ids, texts, **features)
-
-        self._change(added, persist)
+        self._change(Change(item_ids, texts, self._features(texts)), persist)
         return item_ids
 
     def _features(self, texts):
@@ -122,25 +117,23 @@ class ServedRun:
             VQRecError: an id that is not in the catalogue.
         """
         item_ids = [item_ids] if isinstance(item_ids, str) else [str(item) for item in item_ids]
-        self._change(lambda catalogue: catalogue.without_items(item_ids), persist)
+        self._change(Change(item_ids), persist)
 
     def _change(self, change, persist):
         """Serve a changed catalogue; where it persists, it is the run folder's newest that is changed."""
         with self._changing:
             served = None
 
-            def changed(catalogue):
+            def accept(catalogue):
                 nonlocal served
-                catalogue = change(catalogue)
                 whole = self._with_unsaved(catalogue) if persist else catalogue
                 # a model that refuses does so here, before anything is written
                 served = whole, self.served.engine.with_catalogue(whole)
-                return catalogue
 
             if persist:
-                _, self._version = change_catalogue(self.run, changed)
+                self._stored.change(change, accept)
             else:
-                changed(self.catalogue)
+                accept(change.of(self.catalogue))
                 self._unsaved.append(change)
             self._serve(*served)
 
@@ -148,20 +141,19 @@ class ServedRun:
         """Return a catalogue of the run folder with the changes that this object has not written there."""
         for change in self._unsaved:
             with contextlib.suppress(VQRecError):  # it was written there meanwhile
-                catalogue = change(catalogue)
+                catalogue = change.of(catalogue)
         return catalogue
 
     def refresh(self):
         """Take over what other processes have written into the run folder; return whether there was anything."""
-        if catalogue_version(self.run) in (None, self._version):
+        if self._stored.is_newest():
             return False
         with self._changing:
-            version = catalogue_version(self.run)
-            if version in (None, self._version):
+            if self._stored.is_newest():
                 return False
-            catalogue = self._with_unsaved(Catalogue.read(self.run))
+            self._stored.refresh()
+            catalogue = self._with_unsaved(self._stored.catalogue)
             self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
-            self._version = version
         return True
 
     def save(self, folder):
@@ -175,6 +167,8 @@ class ServedRun:
             with artifacts.replace_when_done(target) as temporary:
                 shutil.copyfile(source, temporary)
         with self._changing:
-            self.catalogue.write(folder)
             if source.resolve() == target.resolve():
-                self._version, self._unsaved = catalogue_version(self.run), []
+                self._stored.replace(self.catalogue)
+                self._unsaved = []
+            else:
+                write_catalogue(folder, self.catalogue)

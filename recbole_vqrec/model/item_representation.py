@@ -106,6 +106,12 @@ class CodeItemRepresentation(nn.Module):
         if self.text_projection is not None:
             self.text_vectors = self._standardised(text_vectors.to(self.text_mean.device))
 
+    def begin_with(self, known):
+        """Tell whether the items of `known`, a representation of the same parameters, are the first of these."""
+        names = ("item_codes",) if self.text_projection is None else ("item_codes", "text_vectors")
+        pairs = [(getattr(known, name), getattr(self, name)) for name in names]
+        return all(torch.equal(old, new[: len(old)]) for old, new in pairs)
+
     def code_vectors(self):
         """Return the vectors of all flat code ids, [1 + D * M, H]; an item's code part is the mean of its codes'."""
         weight = self.code_embedding.weight

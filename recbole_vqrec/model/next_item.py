@@ -45,10 +45,25 @@ class NextItemModel(SequentialRecommender):
         """Return the item vectors [N, H]; outside training they are computed once for the same parameters."""
         if self.training or torch.is_grad_enabled():
             return self.items.table()
-        version = [(tensor.data_ptr(), tensor._version) for tensor in self.items.state_dict(keep_vars=True).values()]
+        version = self._items_version()
         if self._evaluation_table is None or self._evaluation_table[0] != version:
             self._evaluation_table = (version, self.items.table())
         return self._evaluation_table[1]
+
+    def _items_version(self):
+        return [(tensor.data_ptr(), tensor._version) for tensor in self.items.state_dict(keep_vars=True).values()]
+
+    @torch.inference_mode()
+    def take_over_table(self, known):
+        """Compute, for use outside training, only the vectors of items that another model does not have.
+
+        Args:
+            known (NextItemModel): of the same parameters; unless its items are the first of these, nothing happens.
+        """
+        table = known.item_table()
+        if self.items.begin_with(known.items):
+            new = torch.arange(len(table), len(self.items.item_codes), device=table.device)
+            self._evaluation_table = (self._items_version(), torch.cat([table, self.items.of_items(new)]))
 
     def hidden_states(self, item_seq, packed, table):
         """Return the hidden state [T, H] of every token.

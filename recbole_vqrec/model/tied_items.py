@@ -79,10 +79,25 @@ def popularity_shift(features, popularity=None):
     """
     count = len(features)
     popularity = np.zeros(count) if popularity is None else np.asarray(popularity)
-    _, group, sizes = np.unique(features, axis=0, return_inverse=True, return_counts=True)
-    group = group.reshape(-1)  # numpy 2.0 gives it another dimension
+    group, sizes = _groups(np.ascontiguousarray(features))
     order = np.lexsort((np.arange(count), -popularity, group))
     start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     rank = np.empty(count, dtype=np.int64)
     rank[order] = np.arange(count) - start[group[order]]
     return SPAN * rank / sizes[group], sizes[group] > 1
+
+
+def _groups(features):
+    """Return the group [N] of rows that are equal, and the number of rows in each group.
+
+    Rows are compared through one number each, which takes a tenth of the time of sorting whole rows.
+    """
+    words = (features + 0).view(np.uint8)  # + 0: there is a negative zero
+    words = np.pad(words, ((0, 0), (0, -words.shape[1] % 8))).view(np.uint64)
+    factors = np.random.default_rng(0).integers(1 << 63, size=words.shape[1], dtype=np.uint64) * 2 + 1
+    _, first, group, sizes = np.unique(
+        (words * factors).sum(axis=1), return_index=True, return_inverse=True, return_counts=True
+    )
+    if not np.array_equal(features, features[first[group]]):  # different rows with the same number
+        _, group, sizes = np.unique(features, axis=0, return_inverse=True, return_counts=True)
+    return group.reshape(-1), sizes  # numpy 2.0 gives it another dimension

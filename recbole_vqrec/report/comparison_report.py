@@ -25,9 +25,9 @@ PAGE = """<!DOCTYPE html>
 </body></html>
 """
 TIES = (
-    "Full ranking over all items, leave-one-out, history not masked. Models of codes or texts put items they cannot tell "
-    "apart in the order that their option tied_items names; where items still score equally, a metric is its mean over "
-    "all orders. Mean over test users and seeds; ± is the standard deviation between seeds. "
+    "Full ranking over all items, leave-one-out, history not masked. Models of codes or texts put items they cannot "
+    "tell apart in the order that their option tied_items names; where items still score equally, a metric is its "
+    "mean over all orders. Mean over test users and seeds; ± is the standard deviation between seeds. "
     "**Best**, <u>second</u>."
 )
 TEST = (

@@ -9,8 +9,8 @@ from trained_runs import copied
 from recbole_vqrec import Recommender, artifacts
 from recbole_vqrec.embedding.text_encoder import TextEncoder
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.inference.catalogue import Catalogue
 from recbole_vqrec.inference.new_items import as_items
+from recbole_vqrec.inference.stored_catalogue import StoredCatalogue
 
 ITEMS = [f"i{number}" for number in range(12)]
 STRANGE_IDS = ["a b", "a/b", "商品-1", "товар", "🙂", "x" * 512, "%2F", "..", "a,b", 'quo"te', "0"]
@@ -226,7 +226,7 @@ def test_many_threads_that_add_and_read(run):
     stop.set()
     reader.join()
     assert not failures
-    assert sorted(Catalogue.read(run).item_ids[12:]) == sorted(f"n{n}" for n in range(12))
+    assert sorted(StoredCatalogue(run).catalogue.item_ids[12:]) == sorted(f"n{n}" for n in range(12))
 
 
 def test_an_interrupted_write_leaves_the_old_file(run, monkeypatch):

@@ -7,6 +7,7 @@ import torch
 
 from recbole_vqrec import Recommender, artifacts
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.inference.catalogue_files import write_catalogue
 
 ITEMS = [f"i{number}" for number in range(12)]
 
@@ -203,7 +204,7 @@ def test_a_run_folder_that_lacks_a_file(run, lost):
 def test_a_run_folder_of_another_version(run, monkeypatch):
     catalogue = Recommender.load(run).catalogue
     monkeypatch.setattr(artifacts, "FORMAT_VERSION", 99)
-    catalogue.write(run)
+    write_catalogue(run, catalogue)
     monkeypatch.undo()
     with pytest.raises(VQRecError, match="format version 99, this program reads 1"):
         Recommender.load(run)

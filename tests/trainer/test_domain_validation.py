@@ -49,7 +49,7 @@ def test_each_domain_ranks_its_own_items_only(tmp_path):
         [{"a-z": 9.0, "a-v": 8.0, "b-r": 5.0}.get(item, 7.0 if item == "b-q" else 0.0) for item in items]
     )
     result = checked.result(ByTable(table))
-    # a: users u0, u2, u4 end with z (rank 1), u1, u3 with v (rank 2); b: both end with r, which q beats but no item of a
+    # a: users u0, u2, u4 end with z (rank 1), u1, u3 with v (rank 2); b: both end with r, which q beats, no item of a
     assert len(checked) == 7
     assert result["a recall@1"] == pytest.approx(3 / 5) and result["a recall@2"] == 1
     assert result["b recall@1"] == 0 and result["b ndcg@2"] == pytest.approx(1 / math.log2(3), abs=1e-6)
