@@ -21,6 +21,7 @@ from pathlib import Path
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.preprocess.atomic_files import CONTROL
 
 SPLITS = ("train", "valid", "test")
 OF_ALL = (*(f"{split}.inter" for split in SPLITS), "filtered_id", "pt_datasets")
@@ -174,13 +175,15 @@ def read_numbers(path):
         path (Path): lines of id, tab, number.
 
     Raises:
-        VQRecError: a line of another form, an id or number twice, or numbers that are not 0, 1, 2, ...
+        VQRecError: a line of another form, an id with control characters, an id or number twice, or numbers that are not 0, 1, 2, ...
     """
     id_of, seen = {}, set()
     for line_number, line in read_lines(path):
         identifier, tab, number = line.partition("\t")
         if not tab or not identifier or not _is_number(number):
             raise VQRecError(f"{path} line {line_number}: found '{line[:60]}', expected id, tab, number")
+        if re.search(CONTROL, identifier):  # the atomic files would drop them, and hold another id
+            raise VQRecError(f"{path} line {line_number}: control characters in the id {identifier!r}; remove them")
         if identifier in seen or int(number) in id_of:
             twice = identifier if identifier in seen else number
             raise VQRecError(f"{path} line {line_number}: '{twice}' for the second time; remove one of the lines")

@@ -42,6 +42,7 @@ def test_any_damage_gives_one_line_or_readable_files(tmp_path_factory, suffix, c
         ({"item2index": FILES["item2index"][:-1]}, "Toy.test.inter: user '0': unknown item number '4', expected"),
         ({"item2index": ["X00A 0"]}, "Toy.item2index line 1: found 'X00A 0', expected id, tab, number"),
         ({"item2index": [*FILES["item2index"], "B00F\t6"]}, "number 5 is missing"),
+        ({"user2index": ["U\x001\t0"]}, r"Toy.user2index line 1: control characters in the id .*; remove them"),
         ({"item2index": [*FILES["item2index"], "X00A\t5"]}, "line 6: 'X00A' for the second time"),
         ({"item2index": [*FILES["item2index"], "B00F\t4"]}, "line 6: '4' for the second time"),
         ({"item2index": ["B0 A\t0", *FILES["item2index"][1:]]}, "id 'B0 A' has a blank or quote; choose --ids"),
