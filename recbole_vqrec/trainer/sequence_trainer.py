@@ -11,6 +11,7 @@ from recbole.utils import get_local_time, get_trainer, set_color
 from recbole_vqrec import distributed, registry
 from recbole_vqrec.data.batches import training_batches
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
+from recbole_vqrec.memory import return_free_memory
 from recbole_vqrec.model.all_positions import all_positions_loss
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.learning_rate import SCHEDULES, set_learning_rate
@@ -76,6 +77,7 @@ class SequenceTrainer(Trainer):
         return self.model.calculate_loss
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
+        return_free_memory()
         batches = self._fast_batches(train_data)
         if epoch_idx != self._epoch:
             self._epoch, self._step, self._losses = epoch_idx, 0, None
@@ -157,6 +159,7 @@ class SequenceTrainer(Trainer):
         return result
 
     def _valid_epoch(self, valid_data, show_progress=False):
+        return_free_memory()
         score, result = distributed.from_first(super()._valid_epoch(valid_data, show_progress))
         self.valid_scores.append(float(score))
         return score, result
