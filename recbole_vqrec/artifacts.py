@@ -103,7 +103,7 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
 
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     if item_ids is not None:
-        tensors[ITEM_IDS_KEY] = np.frombuffer("".join(f"{item_id}\n" for item_id in item_ids).encode(), np.uint8)
+        tensors[ITEM_IDS_KEY] = lines_to_array(item_ids)
     manifest = {
         "kind": kind,
         "format": FORMAT_VERSION,
@@ -116,6 +116,16 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
             save_file(tensors, temporary, metadata={MANIFEST_KEY: json.dumps(manifest)})
         except SafetensorError as error:  # a full disk is no OSError there
             raise VQRecError(f"{path}: writing failed ({error}); nothing was left behind") from error
+
+
+def lines_to_array(lines):
+    """Return texts without line breaks as the uint8 array that an artifact holds, each ended by a line break."""
+    return np.frombuffer("".join(f"{line}\n" for line in lines).encode(), np.uint8)
+
+
+def array_to_lines(array):
+    """Return the texts of which `lines_to_array` has made an array."""
+    return array.tobytes().decode().split("\n")[:-1]
 
 
 def read_manifest(path, kind, remedy):
@@ -160,7 +170,7 @@ def read_artifact(path, kind, remedy):
         raise VQRecError(f"{path}: content does not match its checksum, the file is damaged; {remedy}")
     item_ids = tensors.pop(ITEM_IDS_KEY, None)
     if item_ids is not None:
-        item_ids = item_ids.tobytes().decode().split("\n")[:-1]  # each id ends with a line break
+        item_ids = array_to_lines(item_ids)
         twice = [item_id for item_id, count in Counter(item_ids).items() if count > 1]
         if twice:
             raise VQRecError(f"{path}: duplicate item ids ({examples(twice)}); {remedy}")

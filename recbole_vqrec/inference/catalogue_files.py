@@ -12,8 +12,6 @@ Axis legend: N items without padding, n items of a change.
 
 import contextlib
 
-import numpy as np
-
 from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.inference.catalogue import Catalogue, Change, one_line
@@ -39,7 +37,7 @@ def write_catalogue(run, catalogue):
         VQRecError: the folder cannot be written.
     """
     tensors = {
-        TEXTS_KEY: _as_bytes(catalogue.texts),
+        TEXTS_KEY: _text_array(catalogue.texts),
         "popularity": catalogue.popularity,
         "removed": catalogue.removed,
         **{f"{QUANTIZER_PREFIX}{name}": array for name, array in catalogue.quantizer.items()},
@@ -66,7 +64,7 @@ def read_catalogue(run):
     lacking = [name for name in (TEXTS_KEY, "popularity", "removed") if name not in tensors]
     if lacking or item_ids is None:
         raise VQRecError(f"{path}: lacks {examples(lacking or ['item ids'])}; {REMEDY}")
-    texts = _as_texts(tensors.pop(TEXTS_KEY))
+    texts = artifacts.array_to_lines(tensors.pop(TEXTS_KEY))
     quantizer = {name: tensors.pop(name) for name in list(tensors) if name.startswith(QUANTIZER_PREFIX)}
     of_all = [array for name, array in tensors.items() if name not in ("neighbours", "weights")]
     _refuse_other_length(path, item_ids, [texts, *of_all], REMEDY)
@@ -89,7 +87,7 @@ def write_change(run, number, change):
     """
     tensors = {name: array for name, array in change.features.items() if array is not None}
     if change.texts is not None:
-        tensors[TEXTS_KEY] = _as_bytes(change.texts)
+        tensors[TEXTS_KEY] = _text_array(change.texts)
     artifacts.write_artifact(artifacts.change_file(run, number), CHANGE_KIND, tensors, {}, change.item_ids)
 
 
@@ -109,7 +107,7 @@ def read_changes(run, number):
             if not path.exists():  # else it was written just now
                 raise VQRecError(f"{path}: not found, but {artifacts.change_file(run, later[0]).name}; {CHANGE_REMEDY}")
         tensors, item_ids, _ = artifacts.read_artifact(path, CHANGE_KIND, CHANGE_REMEDY)
-        texts = _as_texts(tensors.pop(TEXTS_KEY)) if TEXTS_KEY in tensors else None
+        texts = artifacts.array_to_lines(tensors.pop(TEXTS_KEY)) if TEXTS_KEY in tensors else None
         _refuse_other_length(path, item_ids or [], [texts or item_ids, *tensors.values()], CHANGE_REMEDY)
         changes.append(Change(item_ids, texts, tensors))
 
@@ -123,16 +121,8 @@ def catalogue_version(run):
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
-def _as_bytes(texts):
-    """Return texts as one uint8 array, a line each."""
-    lines = "\n".join(texts)
-    if lines.count("\n") != len(texts) - 1:
-        lines = "\n".join(map(one_line, texts))
-    return np.frombuffer(f"{lines}\n".encode(), np.uint8)
-
-
-def _as_texts(array):
-    return array.tobytes().decode().split("\n")[:-1]
+def _text_array(texts):
+    return artifacts.lines_to_array(map(one_line, texts) if any("\n" in text for text in texts) else texts)
 
 
 def _refuse_other_length(path, item_ids, parts, remedy):
