@@ -108,7 +108,8 @@ def read_changes(run, number):
                 raise VQRecError(f"{path}: not found, but {artifacts.change_file(run, later[0]).name}; {CHANGE_REMEDY}")
         tensors, item_ids, _ = artifacts.read_artifact(path, CHANGE_KIND, CHANGE_REMEDY)
         texts = artifacts.array_to_lines(tensors.pop(TEXTS_KEY)) if TEXTS_KEY in tensors else None
-        _refuse_other_length(path, item_ids or [], [texts or item_ids, *tensors.values()], CHANGE_REMEDY)
+        of_all = [*tensors.values()] if texts is None else [texts, *tensors.values()]
+        _refuse_other_length(path, item_ids or [], of_all, CHANGE_REMEDY)
         changes.append(Change(item_ids, texts, tensors))
 
 
@@ -126,5 +127,5 @@ def _text_array(texts):
 
 
 def _refuse_other_length(path, item_ids, parts, remedy):
-    if {*map(len, parts)} != {len(item_ids)}:
+    if {*map(len, parts)} - {len(item_ids)}:
         raise VQRecError(f"{path}: its parts are not all of {len(item_ids):,} items; {remedy}")

@@ -139,8 +139,9 @@ def test_a_change_that_does_not_fit(changed, change):
         Recommender.load(changed)
 
 
-def test_a_change_whose_parts_differ_in_length(changed):
-    write_change(changed, 3, Change(["c"], ["one", "two"], {"codes": np.zeros((1, 4), np.uint8)}))
+@pytest.mark.parametrize("texts", [["one", "two"], []])
+def test_a_change_whose_parts_differ_in_length(changed, texts):
+    write_change(changed, 3, Change(["c"], texts, {"codes": np.zeros((1, 4), np.uint8)}))
     with pytest.raises(VQRecError, match="change-00000003.safetensors: its parts are not all of 1 items"):
         Recommender.load(changed)
 
