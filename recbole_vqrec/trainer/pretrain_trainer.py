@@ -3,7 +3,6 @@
 from recbole.utils import calculate_valid_score
 
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.memory import return_free_memory
 from recbole_vqrec.progress import StepBar
 from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
 
@@ -56,7 +55,6 @@ class PretrainTrainer(SequenceTrainer):
         return eval_data.result(self.model)
 
     def _valid_epoch(self, valid_data, show_progress=False):
-        return_free_memory()
         result = self.evaluate(valid_data, load_best_model=False)
         for name, value in result.items():
             self.tensorboard.add_scalar(f"Valid/{name.replace(' ', '/')}", value, self._epoch)

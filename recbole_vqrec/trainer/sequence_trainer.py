@@ -77,7 +77,7 @@ class SequenceTrainer(Trainer):
         return self.model.calculate_loss
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
-        return_free_memory()
+        return_free_memory()  # what validation has left
         batches = self._fast_batches(train_data)
         if epoch_idx != self._epoch:
             self._epoch, self._step, self._losses = epoch_idx, 0, None
@@ -86,6 +86,7 @@ class SequenceTrainer(Trainer):
         steps = Steps(self, batches, epoch_idx, self._step)
         loss = self._recorded(loss_func or self._loss_function(batches), batches)
         super()._train_epoch(steps, epoch_idx, loss_func=loss, show_progress=show_progress)
+        return_free_memory()  # before validation
         total = tuple(distributed.summed(self._losses or [0.0], self.device))
         return total if len(total) > 1 else total[0]
 
@@ -159,7 +160,6 @@ class SequenceTrainer(Trainer):
         return result
 
     def _valid_epoch(self, valid_data, show_progress=False):
-        return_free_memory()
         score, result = distributed.from_first(super()._valid_epoch(valid_data, show_progress))
         self.valid_scores.append(float(score))
         return score, result
