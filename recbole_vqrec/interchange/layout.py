@@ -175,7 +175,8 @@ def read_numbers(path):
         path (Path): lines of id, tab, number.
 
     Raises:
-        VQRecError: a line of another form, an id with control characters, an id or number twice, or numbers that are not 0, 1, 2, ...
+        VQRecError: a line of another form, an id with control characters, an id or number twice, or numbers that are
+            not 0, 1, 2, ...
     """
     id_of, seen = {}, set()
     for line_number, line in read_lines(path):

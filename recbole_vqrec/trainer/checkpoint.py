@@ -1,7 +1,7 @@
 """A trained model as tensors and plain values in one safetensors file, written whole or not; nothing is pickled.
 
-saved/<run>/checkpoint.safetensors    model, optimizer and early-stopping state, item codes, item ids, config
-saved/<run>/run.log                   what the run printed
+    saved/<run>/checkpoint.safetensors    model, optimizer and early-stopping state, item codes, item ids, config
+    saved/<run>/run.log                   what the run printed
 """
 
 import contextlib
