@@ -50,6 +50,7 @@ def execute_all(runs, processes, progress=True, say=print):
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             children.stop()
+            pool.shutdown()  # its threads end with their children; none outlives this call
     return [run.result() for run in runs]
 
 
@@ -68,8 +69,10 @@ class _Children:
                 json.dump(run.as_dict(), described)
             command = [sys.executable, "-m", "recbole_vqrec.comparison.worker", file]
             with open(os.path.join(folder, "output"), "w+", encoding="utf-8", errors="replace") as output:
-                child = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
                 with self.lock:
+                    if self.stopped:  # nobody would end a process that begins now
+                        return None
+                    child = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
                     self.processes.add(child)
                 code = child.wait()
                 with self.lock:
@@ -91,7 +94,7 @@ class _Children:
 
     def stop(self):
         """End the processes that are still under way."""
-        self.stopped = True
         with self.lock:
+            self.stopped = True
             for child in self.processes:
                 child.terminate()

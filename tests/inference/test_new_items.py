@@ -221,10 +221,12 @@ def test_many_threads_that_add_and_read(run):
 
     reader = threading.Thread(target=read)
     reader.start()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: recommenders[n % 2].add_items({f"n{n}": f"red glue {n}"}, persist=True), range(12)))
-    stop.set()
-    reader.join()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda n: recommenders[n % 2].add_items({f"n{n}": f"red glue {n}"}, persist=True), range(12)))
+    finally:
+        stop.set()
+        reader.join()
     assert not failures
     assert sorted(StoredCatalogue(run).catalogue.item_ids[12:]) == sorted(f"n{n}" for n in range(12))
 

@@ -68,6 +68,7 @@ def server(monkeypatch):
     yield server
     server.shutdown()
     server.server_close()
+    thread.join()
 
 
 def fetch(server, tmp_path, force=False, name="data.csv", **known):
