@@ -109,7 +109,8 @@ def create_app(recommender, host="127.0.0.1", token=None):
     )  # fmt: skip
     def add(body: bodies.AddRequest):
         """Make new items recommendable by their texts; they are in the run folder when this returns."""
-        row, removed = recommender.served.row, recommender.catalogue.removed
+        served = newest().served
+        row, removed = served.row, served.catalogue.removed
         here = [item for item in body.items if item in row and not removed[row[item]]]
         if here:
             raise HTTPException(409, _printable(f"items that are in the catalogue already: {here[0][:60]}"))

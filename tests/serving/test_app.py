@@ -67,6 +67,12 @@ def test_what_another_process_adds_is_served(client, run):
     assert client.get("/similar/other").status_code == 200
 
 
+def test_what_another_process_removes_can_be_added_again_at_once(client, run):
+    Recommender.load(run).remove_items(["i3"], persist=True)
+    assert client.post("/items", json={"items": {"i3": "red glue"}}).status_code == 201
+    assert client.post("/items", json={"items": {"i3": "red glue"}}).status_code == 409
+
+
 def test_search_finds_beginnings_first_and_no_removed_items(client):
     def found(text, **more):
         return [each["item"] for each in client.get("/items", params={"text": text, **more}).json()["items"]]
