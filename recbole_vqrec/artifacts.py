@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from recbole_vqrec.atomic_write import replace_when_done
-from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.errors import UnavailableError, VQRecError, examples
 
 FORMAT_VERSION = 1
 MANIFEST_KEY = "manifest"
@@ -97,7 +97,7 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
         item_ids (list of str, optional): N item ids, none with a line break.
 
     Raises:
-        VQRecError: the file cannot be written, or the disk is full.
+        UnavailableError: the file cannot be written, or the disk is full.
     """
     from recbole_vqrec import __version__
 
@@ -115,7 +115,7 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
         try:
             save_file(tensors, temporary, metadata={MANIFEST_KEY: json.dumps(manifest)})
         except SafetensorError as error:  # a full disk is no OSError there
-            raise VQRecError(f"{path}: writing failed ({error}); nothing was left behind") from error
+            raise UnavailableError(f"{path}: writing failed ({error}); nothing was left behind") from error
 
 
 def lines_to_array(lines):
@@ -137,21 +137,21 @@ def read_manifest(path, kind, remedy):
         remedy (str): what the user should do if the file is missing or unusable.
 
     Raises:
-        VQRecError: missing, damaged, of another kind, or of another format version.
+        UnavailableError: missing, damaged, of another kind, or of another format version.
     """
     path = Path(path)
     if not path.is_file():
-        raise VQRecError(f"{path}: {kind} not found; {remedy}")
+        raise UnavailableError(f"{path}: {kind} not found; {remedy}")
     try:
         with safe_open(path, framework="numpy") as file:
             manifest = json.loads((file.metadata() or {})[MANIFEST_KEY])
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise VQRecError(f"{path}: not a readable {kind} file, damaged or of another program; {remedy}") from error
+        raise UnavailableError(f"{path}: not a readable {kind} file, damaged or of another program; {remedy}") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != kind:
         found = manifest.get("kind") if isinstance(manifest, dict) else type(manifest).__name__
-        raise VQRecError(f"{path}: holds '{found}', expected '{kind}'; {remedy}")
+        raise UnavailableError(f"{path}: holds '{found}', expected '{kind}'; {remedy}")
     if manifest.get("format") != FORMAT_VERSION:
-        raise VQRecError(
+        raise UnavailableError(
             f"{path}: format version {manifest.get('format')}, this program reads {FORMAT_VERSION}; {remedy}"
         )
     return manifest
@@ -161,19 +161,19 @@ def read_artifact(path, kind, remedy):
     """Return (arrays, item ids or None, manifest) of an artifact whose content is verified.
 
     Raises:
-        VQRecError: as `read_manifest`, and if the arrays are not those that were written.
+        UnavailableError: as `read_manifest`, and if the arrays are not those that were written.
     """
     manifest = read_manifest(path, kind, remedy)
     with safe_open(path, framework="numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     if content_hash(tensors) != manifest.get("content"):
-        raise VQRecError(f"{path}: content does not match its checksum, the file is damaged; {remedy}")
+        raise UnavailableError(f"{path}: content does not match its checksum, the file is damaged; {remedy}")
     item_ids = tensors.pop(ITEM_IDS_KEY, None)
     if item_ids is not None:
         item_ids = array_to_lines(item_ids)
         twice = [item_id for item_id, count in Counter(item_ids).items() if count > 1]
         if twice:
-            raise VQRecError(f"{path}: duplicate item ids ({examples(twice)}); {remedy}")
+            raise UnavailableError(f"{path}: duplicate item ids ({examples(twice)}); {remedy}")
     return tensors, item_ids, manifest
 
 

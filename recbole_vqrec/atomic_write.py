@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import UnavailableError
 
 try:
     import fcntl
@@ -25,7 +25,7 @@ def replace_when_done(path):
         path (str or Path): the file to write; its folder is created.
 
     Raises:
-        VQRecError: the folder cannot be written.
+        UnavailableError: the folder cannot be written.
     """
     path = Path(path)
     try:
@@ -33,7 +33,7 @@ def replace_when_done(path):
         _remove_abandoned(path)
         handle, temporary = _locked_file(path)
     except OSError as error:
-        raise VQRecError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+        raise UnavailableError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
     try:
         yield Path(temporary)
         with open(temporary, "rb") as written:
@@ -41,7 +41,7 @@ def replace_when_done(path):
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        raise VQRecError(f"{path}: writing failed ({error.strerror}); nothing was left behind") from error
+        raise UnavailableError(f"{path}: writing failed ({error.strerror}); nothing was left behind") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)

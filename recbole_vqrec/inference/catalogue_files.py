@@ -13,7 +13,7 @@ Axis legend: N items without padding, n items of a change.
 import contextlib
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.errors import UnavailableError, examples
 from recbole_vqrec.inference.catalogue import Catalogue, Change, one_line
 
 KIND, CHANGE_KIND = "catalogue", "catalogue change"
@@ -34,7 +34,7 @@ def write_catalogue(run, catalogue):
         int: the number of the last change that it takes the place of, 0 where there was none.
 
     Raises:
-        VQRecError: the folder cannot be written.
+        UnavailableError: the folder cannot be written.
     """
     tensors = {
         TEXTS_KEY: _text_array(catalogue.texts),
@@ -57,13 +57,13 @@ def read_catalogue(run):
     """Return the `Catalogue` of a run folder without its changes, and the number of the last change that it holds.
 
     Raises:
-        VQRecError: missing, damaged, of another format version, or without one of its parts.
+        UnavailableError: missing, damaged, of another format version, or without one of its parts.
     """
     path = artifacts.catalogue_file(run)
     tensors, item_ids, manifest = artifacts.read_artifact(path, KIND, REMEDY)
     lacking = [name for name in (TEXTS_KEY, "popularity", "removed") if name not in tensors]
     if lacking or item_ids is None:
-        raise VQRecError(f"{path}: lacks {examples(lacking or ['item ids'])}; {REMEDY}")
+        raise UnavailableError(f"{path}: lacks {examples(lacking or ['item ids'])}; {REMEDY}")
     texts = artifacts.array_to_lines(tensors.pop(TEXTS_KEY))
     quantizer = {name: tensors.pop(name) for name in list(tensors) if name.startswith(QUANTIZER_PREFIX)}
     of_all = [array for name, array in tensors.items() if name not in ("neighbours", "weights")]
@@ -83,7 +83,7 @@ def write_change(run, number, change):
     """Write a `Change` as the change of a number.
 
     Raises:
-        VQRecError: the folder cannot be written.
+        UnavailableError: the folder cannot be written.
     """
     tensors = {name: array for name, array in change.features.items() if array is not None}
     if change.texts is not None:
@@ -95,7 +95,7 @@ def read_changes(run, number):
     """Return the changes of a run folder after that of a number, in order.
 
     Raises:
-        VQRecError: one is missing, damaged, or of another format version.
+        UnavailableError: one is missing, damaged, or of another format version.
     """
     changes = []
     while True:
@@ -105,7 +105,7 @@ def read_changes(run, number):
             if not later:
                 return changes
             if not path.exists():  # else it was written just now
-                raise VQRecError(f"{path}: not found, but {artifacts.change_file(run, later[0]).name}; {CHANGE_REMEDY}")
+                raise UnavailableError(f"{path}: not found, but {artifacts.change_file(run, later[0]).name}; {CHANGE_REMEDY}")
         tensors, item_ids, _ = artifacts.read_artifact(path, CHANGE_KIND, CHANGE_REMEDY)
         texts = artifacts.array_to_lines(tensors.pop(TEXTS_KEY)) if TEXTS_KEY in tensors else None
         of_all = [*tensors.values()] if texts is None else [texts, *tensors.values()]
@@ -128,4 +128,4 @@ def _text_array(texts):
 
 def _refuse_other_length(path, item_ids, parts, remedy):
     if {*map(len, parts)} - {len(item_ids)}:
-        raise VQRecError(f"{path}: its parts are not all of {len(item_ids):,} items; {remedy}")
+        raise UnavailableError(f"{path}: its parts are not all of {len(item_ids):,} items; {remedy}")

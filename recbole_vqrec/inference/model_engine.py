@@ -26,7 +26,7 @@ class ModelEngine:
     """
 
     def __init__(self, model, config, catalogue, state):
-        self.model, self.config, self.state = model, config, state
+        self.model, self.config, self.catalogue, self.state = model, config, catalogue, state
         self.items = len(catalogue)
         self.full_length = registry.known(config["model"]).batches == registry.STOCK_ROWS
         self.normalised = getattr(model, "temperature", None) is not None
@@ -38,15 +38,16 @@ class ModelEngine:
         """Return an engine for a changed catalogue; raises `VQRecError` where the model cannot take new items."""
         model = self.model
         if len(catalogue) != self.items or catalogue.text_vectors is not None:
-            model = with_items(model, self.config, catalogue, self.state)
+            model = with_items(model, self.config, catalogue, self.state, self.catalogue)
         return ModelEngine(model, self.config, catalogue, self.state)
 
     @torch.inference_mode()
     def _place(self, catalogue):
         """Return the neighbours [A, P] of the added items, their weights [A, P], and the weighted means [A, H]."""
         neighbours = torch.from_numpy(catalogue.neighbours).long().to(self.model.device)
-        weights, table = torch.from_numpy(catalogue.weights).to(self.model.device), self._table()
-        return neighbours, weights, weighted_mean(lambda rows: table[rows], neighbours, weights)
+        weights, table = torch.from_numpy(catalogue.weights).to(self.model.device), self._raw_table()
+        means = weighted_mean(lambda rows: F.normalize(table[rows], dim=-1), neighbours, weights)
+        return neighbours, weights, means
 
     def _scores(self, interaction):
         """Return the scores [U, N] of all items."""
@@ -104,14 +105,19 @@ class ModelEngine:
         table = self._table() if among is None else self._table()[among]
         yield 0, F.normalize(vectors, dim=-1) @ F.normalize(table, dim=-1).T
 
-    def _table(self):
+    def _raw_table(self):
+        """Return the model's item vectors [N, H] without padding."""
         if hasattr(self.model, "item_table"):
             table = self.model.item_table()
         elif isinstance(getattr(self.model, "item_embedding", None), torch.nn.Embedding):
             table = self.model.item_embedding.weight
         else:
             self._refuse()
-        table = table[1 : self.items + 1]
+        return table[1 : self.items + 1]
+
+    def _table(self):
+        """Return the item vectors [N, H], L2-normalised where the model scores by cosine."""
+        table = self._raw_table()
         if not self.normalised:
             return table
         if self.placed is not None:

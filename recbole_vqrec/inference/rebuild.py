@@ -97,11 +97,16 @@ def build_model(config, catalogue, state):
     return model.to(config["device"]).eval().requires_grad_(False)
 
 
-def with_items(model, config, catalogue, state):
+def with_items(model, config, catalogue, state, known):
     """Return a run's model for a changed catalogue.
 
     Where items are codes and texts only it shares the parameters with the given one, which stays as it is, and takes
     over the vectors of the items that both have.
+
+    Args:
+        model (SequentialRecommender): of the `known` catalogue.
+        config, catalogue, state: as `build_model`.
+        known (Catalogue): before the change.
 
     Raises:
         VQRecError: as `build_model`.
@@ -112,8 +117,12 @@ def with_items(model, config, catalogue, state):
     dataset = CatalogueDataset(config, catalogue, state)
     changed = _shallow(model)
     changed.items = _shallow(items)
-    _replace_items(changed, dataset)
-    changed.take_over_table(model)
+    if catalogue.begins_with(known):
+        new, texts = len(known) + 1, getattr(dataset, "item_text_vectors", None)
+        changed.items.append_items(dataset.item_codes[new:], None if texts is None else texts[new:])
+        changed.take_over_table(model)
+    else:
+        _replace_items(changed, dataset)
     tied_items = TiedItems(dataset.item_codes, dataset.item_popularity, config["tied_items"])
     changed.tied_items = tied_items.to(config["device"])
     return changed

@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import UnavailableError, VQRecError
 from recbole_vqrec.inference import catalogue_files as files
 from recbole_vqrec.inference.catalogue import Change
 
@@ -29,7 +29,7 @@ class StoredCatalogue:
         catalogue (Catalogue): as it was when last read or changed here.
 
     Raises:
-        VQRecError: a file is missing, damaged or of another version.
+        UnavailableError: a file is missing, damaged or of another version.
     """
 
     def __init__(self, run):
@@ -48,7 +48,7 @@ class StoredCatalogue:
         """Read what other processes have written.
 
         Raises:
-            VQRecError: see `read_catalogue` and `read_changes`; a change that does not fit the catalogue.
+            UnavailableError: see `read_catalogue` and `read_changes`; a change that does not fit the catalogue.
         """
         while True:
             version = files.catalogue_version(self.run)
@@ -73,7 +73,7 @@ class StoredCatalogue:
                 catalogue = change.of(catalogue)
         except (VQRecError, ValueError, TypeError, KeyError) as error:  # arrays missing or of other shapes
             first = artifacts.change_file(self.run, number + 1)
-            raise VQRecError(
+            raise UnavailableError(
                 f"{first} and those after it do not fit {artifacts.catalogue_file(self.run).name} ({error}); "
                 f"{files.CHANGE_REMEDY}"
             ) from error
@@ -107,7 +107,7 @@ class StoredCatalogue:
         """Write another catalogue in place of the folder's and all its changes.
 
         Raises:
-            VQRecError: the folder cannot be written.
+            UnavailableError: the folder cannot be written.
         """
         with self._turn():
             self._write(catalogue)
@@ -124,4 +124,4 @@ class StoredCatalogue:
                 yield
         except OSError as error:
             remedy = "choose a run folder you may write to"
-            raise VQRecError(f"{self.run}: cannot be written ({error.strerror}); {remedy}") from error
+            raise UnavailableError(f"{self.run}: cannot be written ({error.strerror}); {remedy}") from error

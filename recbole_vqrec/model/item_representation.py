@@ -106,11 +106,17 @@ class CodeItemRepresentation(nn.Module):
         if self.text_projection is not None:
             self.text_vectors = self._standardised(text_vectors.to(self.text_mean.device))
 
-    def begin_with(self, known):
-        """Tell whether the items of `known`, a representation of the same parameters, are the first of these."""
-        names = ("item_codes",) if self.text_projection is None else ("item_codes", "text_vectors")
-        pairs = [(getattr(known, name), getattr(self, name)) for name in names]
-        return all(torch.equal(old, new[: len(old)]) for old, new in pairs)
+    def append_items(self, item_codes, text_vectors=None):
+        """Let further items follow those that are there, to recommend them.
+
+        Args:
+            item_codes (torch.LongTensor): [n, D] flat code ids.
+            text_vectors (torch.FloatTensor, optional): [n, d_w].
+        """
+        self.item_codes = torch.cat([self.item_codes, item_codes.to(self.item_codes.device)])
+        if self.text_projection is not None:
+            new = self._standardised(text_vectors.to(self.text_mean.device))
+            self.text_vectors = torch.cat([self.text_vectors, new])
 
     def code_vectors(self):
         """Return the vectors of all flat code ids, [1 + D * M, H]; an item's code part is the mean of its codes'."""

@@ -58,12 +58,11 @@ class NextItemModel(SequentialRecommender):
         """Compute, for use outside training, only the vectors of items that another model does not have.
 
         Args:
-            known (NextItemModel): of the same parameters; unless its items are the first of these, nothing happens.
+            known (NextItemModel): of the same parameters; its items are the first of these.
         """
         table = known.item_table()
-        if self.items.begin_with(known.items):
-            new = torch.arange(len(table), len(self.items.item_codes), device=table.device)
-            self._evaluation_table = (self._items_version(), torch.cat([table, self.items.of_items(new)]))
+        new = torch.arange(len(table), len(self.items.item_codes), device=table.device)
+        self._evaluation_table = (self._items_version(), torch.cat([table, self.items.of_items(new)]))
 
     def hidden_states(self, item_seq, packed, table):
         """Return the hidden state [T, H] of every token.

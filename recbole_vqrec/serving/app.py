@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from recbole_vqrec import __version__
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import AbsentError, PresentError, UnavailableError, VQRecError
 from recbole_vqrec.serving import bodies
 from recbole_vqrec.serving.guards import CountRequests, LimitSize, Metrics
 
@@ -23,7 +23,10 @@ ERRORS = {
     400: {"model": bodies.ErrorResponse, "description": "Not JSON, or a wrong host"},
     413: {"model": bodies.ErrorResponse, "description": "Too large"},
     422: {"model": bodies.ErrorResponse, "description": "Not valid"},
+    503: {"model": bodies.ErrorResponse, "description": "The run folder is damaged or cannot be written"},
 }
+READ_ERRORS = {status: ERRORS[status] for status in (400, 503)}
+STATUS = {PresentError: 409, AbsentError: 404, UnavailableError: 503}  # of other errors 422
 WRITE_ERRORS = {
     **ERRORS,
     401: {"model": bodies.ErrorResponse, "description": "No or a wrong token"},
@@ -71,7 +74,8 @@ def create_app(recommender, host="127.0.0.1", token=None):
 
     @app.exception_handler(VQRecError)
     def _bad_input(request: Request, error: VQRecError):
-        return JSONResponse({"detail": _printable(str(error))}, 422)
+        status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 422)
+        return JSONResponse({"detail": _printable(str(error))}, status)
 
     @app.post("/recommend", response_model=bodies.RecommendResponse, responses=ERRORS)
     def recommend(body: bodies.RecommendRequest):
@@ -109,12 +113,7 @@ def create_app(recommender, host="127.0.0.1", token=None):
     )  # fmt: skip
     def add(body: bodies.AddRequest):
         """Make new items recommendable by their texts; they are in the run folder when this returns."""
-        served = newest().served
-        row, removed = served.row, served.catalogue.removed
-        here = [item for item in body.items if item in row and not removed[row[item]]]
-        if here:
-            raise HTTPException(409, _printable(f"items that are in the catalogue already: {here[0][:60]}"))
-        return _changed(recommender.add_items(body.items, persist=True))
+        return _changed(newest().add_items(body.items, persist=True))
 
     @app.delete(
         "/items/{item:path}", response_model=bodies.CatalogueResponse, dependencies=[Depends(may_write)],
@@ -122,16 +121,13 @@ def create_app(recommender, host="127.0.0.1", token=None):
     )  # fmt: skip
     def remove(item: str):
         """Stop recommending an item."""
-        served = newest().served
-        if item not in served.row or served.catalogue.removed[served.row[item]]:
-            raise HTTPException(404, "no such item")
-        recommender.remove_items([item], persist=True)
+        newest().remove_items([item], persist=True)
         return _changed([item])
 
     def _changed(items):
         return {"changed": items, "items": int((~recommender.catalogue.removed).sum())}
 
-    @app.get("/health", response_model=bodies.HealthResponse, responses={400: ERRORS[400]})
+    @app.get("/health", response_model=bodies.HealthResponse, responses=READ_ERRORS)
     def health():
         """Return what is served."""
         catalogue = newest().catalogue
@@ -143,7 +139,7 @@ def create_app(recommender, host="127.0.0.1", token=None):
             "writable": writable,
         }
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses={400: ERRORS[400]})
+    @app.get("/metrics", response_class=PlainTextResponse, responses=READ_ERRORS)
     def prometheus():
         """Return the service's numbers for Prometheus."""
         metrics.items.set(int((~newest().catalogue.removed).sum()))

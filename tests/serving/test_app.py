@@ -1,9 +1,11 @@
+import errno
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from recbole_vqrec import Recommender
+from recbole_vqrec import Recommender, artifacts
 
 pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient  # noqa: E402
@@ -71,6 +73,41 @@ def test_what_another_process_removes_can_be_added_again_at_once(client, run):
     Recommender.load(run).remove_items(["i3"], persist=True)
     assert client.post("/items", json={"items": {"i3": "red glue"}}).status_code == 201
     assert client.post("/items", json={"items": {"i3": "red glue"}}).status_code == 409
+
+
+@pytest.mark.parametrize("first, others", [("post", 409), ("delete", 404)])
+def test_of_simultaneous_changes_of_one_item_one_is_made(client, first, others):
+    def change(_):
+        if first == "post":
+            return client.post("/items", json={"items": {"new": "red glue"}}).status_code
+        return client.delete("/items/i3").status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = sorted(pool.map(change, range(8)))
+    assert statuses == sorted([201 if first == "post" else 200, *[others] * 7])
+
+
+def test_a_change_damaged_while_serving_is_a_fault_of_the_service(client, run):
+    Recommender.load(run).add_items({"other": "blue tape"}, persist=True)
+    change = artifacts.change_file(run, 1)
+    whole = change.read_bytes()
+    change.write_bytes(whole[:-9])
+    for answer in (client.get("/health"), client.post("/items", json={"items": {"n": "glue"}})):
+        assert answer.status_code == 503 and change.name in answer.json()["detail"]
+    change.write_bytes(whole)
+    assert client.get("/health").json()["items"] == 13
+
+
+def test_a_full_disk_is_a_fault_of_the_service_and_changes_nothing(client, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(artifacts, "save_file", full)
+        for answer in (client.post("/items", json={"items": {"n": "glue"}}), client.delete("/items/i3")):
+            assert answer.status_code == 503 and "No space left on device" in answer.json()["detail"]
+    assert client.get("/health").json()["items"] == 12
+    assert client.post("/items", json={"items": {"n": "glue"}}).status_code == 201
 
 
 def test_search_finds_beginnings_first_and_no_removed_items(client):
