@@ -28,7 +28,7 @@ from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.quantization.domain import training_items
 from recbole_vqrec.quantization.item_codes import ItemCodes
 from recbole_vqrec.run_log import PeakMemory
-from recbole_vqrec.trainer.sequence_trainer import create_trainer
+from recbole_vqrec.trainer.create import create_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
 

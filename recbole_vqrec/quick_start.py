@@ -20,9 +20,10 @@ from recbole_vqrec.progress import EpochBar
 from recbole_vqrec.report import run_table
 from recbole_vqrec.run_log import PeakMemory, start_log
 from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.create import create_trainer
 from recbole_vqrec.trainer.domain_validation import DomainValidation
 from recbole_vqrec.trainer.resume import resume_point
-from recbole_vqrec.trainer.sequence_trainer import create_trainer, item_ids_of
+from recbole_vqrec.trainer.sequence_trainer import item_ids_of
 
 
 def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved=True):

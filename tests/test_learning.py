@@ -53,7 +53,9 @@ def test_pre_training_learns_each_domain(tmp_path, random_targets):
         "train_batch_size": 200,
         "checkpoint_epochs": None,
     }
-    result = quick_start.pretrain(None, "mix", None, None, options)["best_valid_result"]
+    run = quick_start.pretrain(None, "mix", None, None, options)
+    result = run["best_valid_result"]
+    assert len(run["valid_scores"]) == 12 and max(run["valid_scores"]) == run["best_valid_score"]
     for domain in ("a", "b"):
         if random_targets:
             assert result[f"{domain} recall@5"] < 2 * 5 / ITEMS

@@ -11,7 +11,7 @@ from recbole_vqrec import registry
 from recbole_vqrec.data.batches import SequenceBatches
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.model.all_positions import all_positions_loss
-from recbole_vqrec.trainer.sequence_trainer import create_trainer
+from recbole_vqrec.trainer.create import create_trainer
 
 NO_DROPOUT = {
     "item_dropout": 0.0, "sess_dropout": 0.0, "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0, "dropout_prob": 0.0,

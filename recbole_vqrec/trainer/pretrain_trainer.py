@@ -1,7 +1,5 @@
 """Contrastive pre-training through RecBole's training loop: batches of mixed domains, Eq. 8, validation per domain."""
 
-from recbole.utils import calculate_valid_score
-
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.progress import StepBar
 from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
@@ -55,7 +53,7 @@ class PretrainTrainer(SequenceTrainer):
         return eval_data.result(self.model)
 
     def _valid_epoch(self, valid_data, show_progress=False):
-        result = self.evaluate(valid_data, load_best_model=False)
+        score, result = super()._valid_epoch(valid_data, show_progress)
         for name, value in result.items():
             self.tensorboard.add_scalar(f"Valid/{name.replace(' ', '/')}", value, self._epoch)
-        return calculate_valid_score(result, self.valid_metric), result
+        return score, result

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from recbole.trainer import Trainer
-from recbole.utils import get_local_time, get_trainer, set_color
+from recbole.utils import set_color
 
 from recbole_vqrec import distributed, registry
 from recbole_vqrec.data.batches import training_batches
@@ -14,9 +14,11 @@ from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.memory import return_free_memory
 from recbole_vqrec.model.all_positions import all_positions_loss
 from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.compiled import compile_feed_forward
 from recbole_vqrec.trainer.learning_rate import SCHEDULES, set_learning_rate
 from recbole_vqrec.trainer.precision import PRECISIONS, products_in
 from recbole_vqrec.trainer.resume import ResumePoints, resume_point
+from recbole_vqrec.trainer.run_folder import own_folder
 from recbole_vqrec.trainer.steps import Interruption, Steps
 
 
@@ -44,7 +46,7 @@ class SequenceTrainer(Trainer):
                 refuse_other(option, config[option], valid)
         if config["compile"]:
             compile_feed_forward(model)
-        self.saved_model_file = str(_own_folder(config) / checkpoint.FILE_NAME)
+        self.saved_model_file = str(own_folder(config) / checkpoint.FILE_NAME)
         self.item_ids, self.rank_collector, self.valid_scores = None, None, []
         self._batches = None
         self._stage_start = 0  # the first epoch of the stage of training
@@ -233,59 +235,3 @@ class SequenceTrainer(Trainer):
 def item_ids_of(dataset):
     """Return the external ids of a RecBole data set's items, the padding item left out."""
     return [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
-
-
-def compile_feed_forward(model):
-    """Let torch compile the feed-forward layers of a model, ours or RecBole's, for any number of tokens.
-
-    They hold the part of the arithmetic that gains from fusing; attention changes its shapes with each batch.
-
-    Args:
-        model (nn.Module): changed in place; parameter names stay.
-    """
-    for module in model.modules():
-        if type(module).__name__ == "FeedForward":
-            module.compile(dynamic=True)
-
-
-def _own_folder(config):
-    """Return the folder of a new run, or of the one to resume; the same in every process."""
-    if config["resume"]:
-        return checkpoint.checkpoint_file(config["resume"]).parent
-    return Path(distributed.from_first(str(new_run_folder(config)) if distributed.is_first() else None))
-
-
-def new_run_folder(config):
-    """Make and return a new folder checkpoint_dir/<model>-<dataset>-<time>."""
-    stem = Path(config["checkpoint_dir"]) / f"{config['model']}-{config['dataset']}-{get_local_time()}"
-    for suffix in ["", *(f"-{number}" for number in range(2, 1000))]:
-        folder = Path(f"{stem}{suffix}")
-        try:
-            os.makedirs(folder)
-            return folder
-        except FileExistsError:
-            continue
-    raise FileExistsError(f"{stem}-*: too many runs in one second")
-
-
-def create_trainer(config, model):
-    """Return the trainer of a config's model; RecBole's special trainers get our batches and checkpoints as well.
-
-    Args:
-        config (Config): RecBole configuration.
-        model (SequentialRecommender): the model.
-    """
-    if config["stage"] == "pretrain":
-        from recbole_vqrec.trainer.pretrain_trainer import PretrainTrainer
-
-        return PretrainTrainer(config, model)
-    if config["stage"] == "finetune":
-        from recbole_vqrec.trainer.finetune_trainer import FinetuneTrainer
-
-        return FinetuneTrainer(config, model)
-    if config["model"] in registry.OWN_MODELS:
-        return registry.load(registry.known(config["model"]).trainer)(config, model)
-    stock = get_trainer(config["MODEL_TYPE"], config["model"])
-    if stock in SequenceTrainer.__mro__:
-        return SequenceTrainer(config, model)
-    return type(stock.__name__, (SequenceTrainer, stock), {})(config, model)

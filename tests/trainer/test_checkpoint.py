@@ -28,7 +28,7 @@ def test_a_run_is_plain_files(run):
 
 def test_what_is_loaded_is_what_was_tested(run):
     config, model, _, _, _, test_data = quick_start.load_data_and_model(run["run"])
-    from recbole_vqrec.trainer.sequence_trainer import create_trainer
+    from recbole_vqrec.trainer.create import create_trainer
 
     trainer = create_trainer(config, model)
     trainer.eval_collector.data_collect(test_data)

@@ -15,7 +15,7 @@ from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.item_codes import ItemCodes
 from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
 from recbole_vqrec.trainer import checkpoint
-from recbole_vqrec.trainer.sequence_trainer import create_trainer
+from recbole_vqrec.trainer.create import create_trainer
 
 ITEMS = [f"i{number}" for number in range(12)]
 INDUCTIVE = {f"items.{name}" for name in ("permutation.scores", "code_embedding.weight")} | {

@@ -5,7 +5,7 @@ from recbole.data import data_preparation
 
 from recbole_vqrec import quick_start
 from recbole_vqrec.data.dataset import create_dataset
-from recbole_vqrec.trainer.sequence_trainer import create_trainer
+from recbole_vqrec.trainer.create import create_trainer
 
 
 def prepared(**options):
