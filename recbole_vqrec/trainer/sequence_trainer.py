@@ -16,7 +16,7 @@ from recbole_vqrec.model.all_positions import all_positions_loss
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.compiled import compile_feed_forward
 from recbole_vqrec.trainer.learning_rate import SCHEDULES, set_learning_rate
-from recbole_vqrec.trainer.precision import PRECISIONS, products_in
+from recbole_vqrec.trainer.precision import PRECISIONS, denormals_flushed, products_in
 from recbole_vqrec.trainer.resume import ResumePoints, resume_point
 from recbole_vqrec.trainer.run_folder import own_folder
 from recbole_vqrec.trainer.steps import Interruption, Steps
@@ -155,7 +155,9 @@ class SequenceTrainer(Trainer):
             raise VQRecError(f"{self.run_folder}: the run to resume was trained on other items; use its data set")
         if saved and (self.config["checkpoint_minutes"] or self.config["checkpoint_epochs"]):
             self._resume_points = ResumePoints(self.run_folder, self.config)
-        with Interruption() as self._interruption, distributed.summed_gradients(self.model.parameters()):
+        flushed = denormals_flushed(self.config["precision"])
+        summed = distributed.summed_gradients(self.model.parameters())
+        with Interruption() as self._interruption, flushed, summed:
             result = super().fit(train_data, *args, saved=saved, **kwargs)
         if self._resume_points is not None and distributed.is_first():
             self._resume_points.clear()

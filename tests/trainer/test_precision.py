@@ -9,7 +9,7 @@ from small import SMALL, random_domains
 from recbole_vqrec import quick_start
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.trainer import checkpoint
-from recbole_vqrec.trainer.precision import products_in
+from recbole_vqrec.trainer.precision import denormals_flushed, products_in
 
 OPTIONS = {**SMALL, "epochs": 3, "learning_rate": 0.01, "train_batch_size": 40, "seed": 5, "state": "ERROR"}
 
@@ -55,3 +55,24 @@ def test_products_outside_of_autocast_too_and_only_inside_the_block():
     assert torch.get_float32_matmul_precision() == "highest"
     with products_in("float32", left.device):
         assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_denormals_count_as_zero_while_bfloat16_trains(tmp_path, monkeypatch):
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor has one rule for denormals")
+    torch.set_flush_denormal(False)
+    found = {}
+    random_domains(tmp_path / "dataset")
+    for precision in ("float32", "bfloat16"):
+
+        def halved(self, *arguments, name=precision, step=torch.optim.Adam.step, **keywords):
+            found[name] = (torch.full((), 2e-38) / 2).item()
+            return step(self, *arguments, **keywords)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.optim.Adam, "step", halved)
+            trained(epochs=1, validate=False, precision=precision)
+    assert found["bfloat16"] == 0 < found["float32"]
+    assert (torch.full((), 2e-38) / 2).item() > 0
+    with denormals_flushed("bfloat16"):
+        assert (torch.full((), 2e-38) / 2).item() == 0
