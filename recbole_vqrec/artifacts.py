@@ -146,7 +146,8 @@ def read_manifest(path, kind, remedy):
         with safe_open(path, framework="numpy") as file:
             manifest = json.loads((file.metadata() or {})[MANIFEST_KEY])
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise UnavailableError(f"{path}: not a readable {kind} file, damaged or of another program; {remedy}") from error
+        fault = f"not a readable {kind} file, damaged or of another program"
+        raise UnavailableError(f"{path}: {fault}; {remedy}") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != kind:
         found = manifest.get("kind") if isinstance(manifest, dict) else type(manifest).__name__
         raise UnavailableError(f"{path}: holds '{found}', expected '{kind}'; {remedy}")

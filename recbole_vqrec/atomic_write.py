@@ -33,7 +33,8 @@ def replace_when_done(path):
         _remove_abandoned(path)
         handle, temporary = _locked_file(path)
     except OSError as error:
-        raise UnavailableError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+        remedy = "choose a folder you may write to"
+        raise UnavailableError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
     try:
         yield Path(temporary)
         with open(temporary, "rb") as written:

@@ -7,14 +7,15 @@ from recbole_vqrec.config import read_props
 
 
 def stated_options(model, dataset):
-    """Return the options that props/comparison.yaml gives a model: for all data sets, then for this one.
+    """Return the options that props/comparison.yaml gives a model: for all data sets, then for all or this one on this.
 
     Args:
         model, dataset (str): names.
     """
     stated = read_props("comparison.yaml")
     every = stated["options"].get(model, stated["options"]["others"])
-    return {**every, **stated["tuned"].get(dataset, {}).get(model, {})}
+    here = stated["tuned"].get(dataset, {})
+    return {**every, **here.get("others", {}), **here.get(model, {})}
 
 
 def trials(run, budget):

@@ -105,7 +105,8 @@ def read_changes(run, number):
             if not later:
                 return changes
             if not path.exists():  # else it was written just now
-                raise UnavailableError(f"{path}: not found, but {artifacts.change_file(run, later[0]).name}; {CHANGE_REMEDY}")
+                there = artifacts.change_file(run, later[0]).name
+                raise UnavailableError(f"{path}: not found, but {there}; {CHANGE_REMEDY}")
         tensors, item_ids, _ = artifacts.read_artifact(path, CHANGE_KIND, CHANGE_REMEDY)
         texts = artifacts.array_to_lines(tensors.pop(TEXTS_KEY)) if TEXTS_KEY in tensors else None
         of_all = [*tensors.values()] if texts is None else [texts, *tensors.values()]

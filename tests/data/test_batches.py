@@ -55,6 +55,22 @@ def test_all_positions_train_the_pairs_of_the_prefix_rows(tiny):
     assert sorted(found) == sorted(expected)
 
 
+def test_long_histories_are_said_to_train_faster_with_a_stride(tiny, caplog):
+    def said(**options):
+        caplog.clear()
+        with caplog.at_level("INFO", "recbole_vqrec"):
+            batches = training_batches(*loader_of(MAX_ITEM_LIST_LENGTH=2, **options), "all_positions")
+        return caplog.text, int(batches.lengths[batches.sequences.row].sum())
+
+    text, tokens = said()
+    assert "--window_stride=10" in text and f"{tokens:,} tokens an epoch" in text
+    assert said(window_stride=2)[0] == "" and said(window_stride=2)[1] < tokens
+    caplog.clear()
+    with caplog.at_level("INFO", "recbole_vqrec"):
+        training_batches(*loader_of(), "all_positions")
+    assert caplog.text == ""
+
+
 def test_the_next_epoch_has_another_order_and_the_same_content(tiny):
     config, loader = loader_of(train_batch_size=20)
     batches = training_batches(config, loader, "all_positions")
