@@ -41,6 +41,14 @@ class NextItemModel(SequentialRecommender):
         self.tied_items = None
         self._evaluation_table = None
 
+    def train(self, mode=True):
+        """Set training or evaluation mode; the item vectors kept for evaluation are forgotten.
+
+        Fused optimizers change parameters without a new version of them, so versions alone would not tell.
+        """
+        self._evaluation_table = None
+        return super().train(mode)
+
     def item_table(self):
         """Return the item vectors [N, H]; outside training they are computed once for the same parameters."""
         if self.training or torch.is_grad_enabled():

@@ -15,6 +15,7 @@ from recbole_vqrec.memory import return_free_memory
 from recbole_vqrec.model.all_positions import all_positions_loss
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.compiled import compile_feed_forward
+from recbole_vqrec.trainer.fused import fused
 from recbole_vqrec.trainer.learning_rate import SCHEDULES, set_learning_rate
 from recbole_vqrec.trainer.precision import PRECISIONS, denormals_flushed, products_in
 from recbole_vqrec.trainer.resume import ResumePoints, resume_point
@@ -57,6 +58,9 @@ class SequenceTrainer(Trainer):
     def run_folder(self):
         """Folder of this run."""
         return Path(self.saved_model_file).parent
+
+    def _build_optimizer(self, **kwargs):
+        return fused(super()._build_optimizer(**kwargs))
 
     def _fast_batches(self, train_data):
         """Return the batches that take the place of RecBole's training loader, made once."""

@@ -38,7 +38,7 @@ def test_a_faiss_index_recommends_what_the_recommender_does(recommender, tmp_pat
     scores, rows = faiss.read_index(str(tmp_path / "items.faiss")).search(queries.vectors, 4)
     found = recommender.recommend([["i1", "i2"], ["i7"]], k=4, filter_seen=False)
     assert [[ids[row] for row in each] for each in rows] == [found.item[:4].tolist(), found.item[4:].tolist()]
-    assert np.allclose(scores.ravel() / 0.07, found.score, atol=1e-4)
+    assert np.allclose(scores.ravel() / recommender.config["temperature"], found.score, atol=1e-4)
 
 
 def test_an_ivfpq_index_of_many_items(recommender, tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ def test_scores_vectors_and_reloading_agree(recommender, tmp_path):
     expected = (vectors[neighbours] * weights[..., None]).sum(axis=1)
     assert np.allclose(vectors[12:], expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
     histories = [["i1", "c"], ["i5"]]
-    products = recommender.sequence_embeddings(histories).vectors @ vectors.T / 0.07
+    products = recommender.sequence_embeddings(histories).vectors @ vectors.T / recommender.config["temperature"]
     for candidates in (None, ["i1", "b", "i7", "a"]):
         found = recommender.recommend(histories, k=20, filter_seen=False, candidates=candidates)
         for user in (0, 1):

@@ -128,7 +128,7 @@ def test_models_that_read_texts_beside_other_things(trained, tmp_path, name):
     assert np.allclose(after[before.index], before, atol=3e-4)  # nothing changes for the others
     ids, vectors = recommender.item_embeddings()
     assert ids[12:] == ["c", "a", "b"]  # what is not in the run folder comes last
-    products = recommender.sequence_embeddings([["i1", "c"]]).vectors @ vectors.T / 0.07
+    products = recommender.sequence_embeddings([["i1", "c"]]).vectors @ vectors.T / recommender.config["temperature"]
     found = recommender.recommend([["i1", "c"]], k=20, filter_seen=False)
     assert np.allclose(found.score, [products[0, ids.index(item)] for item in found.item], atol=1e-3)
     assert Recommender.load(tmp_path / f"run-{name}").catalogue.item_ids[12:] == ["c"]

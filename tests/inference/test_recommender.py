@@ -119,7 +119,7 @@ def test_product_of_the_embeddings_is_the_score(trained, recommender):
     for name in ("VQRec", "SASRec"):
         recommender = Recommender.load(trained[name][0])
         items, users = recommender.item_embeddings(), recommender.sequence_embeddings(histories)
-        scores = users.vectors @ items.vectors.T / (0.07 if name == "VQRec" else 1)
+        scores = users.vectors @ items.vectors.T / (recommender.config["temperature"] or 1)
         found = recommender.recommend(histories, k=12, filter_seen=False)
         for row, user in enumerate(users.ids):
             own = found[found.user == user]
@@ -169,7 +169,7 @@ def test_a_pre_trained_run_recommends_as_it_is(trained):
     recommender.add_items({"new": "red glue"})
     items, users = recommender.item_embeddings(), recommender.sequence_embeddings([["i1", "i2"]])
     found = recommender.recommend([["i1", "i2"]], k=13, filter_seen=False)
-    expected = (users.vectors @ items.vectors.T)[0] / 0.07
+    expected = (users.vectors @ items.vectors.T)[0] / recommender.config["temperature"]
     assert sorted(found.item) == sorted([*ITEMS, "new"])
     assert np.allclose(found.score, [expected[items.ids.index(item)] for item in found.item], atol=3e-4)
 

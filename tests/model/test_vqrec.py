@@ -47,7 +47,7 @@ def test_scores_are_cosine_over_temperature(model):
         for row in range(2):
             for item in range(1, 13):
                 cosine = states[row] @ table[item] / states[row].norm() / table[item].norm()
-                assert scores[row, item].item() == pytest.approx(cosine.item() / 0.07, abs=1e-4)
+                assert scores[row, item].item() == pytest.approx(cosine.item() / model.temperature, abs=1e-4)
         assert torch.allclose(model.predict(histories()), scores[[0, 1], [5, 6]], atol=1e-4)
 
 
