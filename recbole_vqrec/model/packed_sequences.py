@@ -67,11 +67,12 @@ class PackedSequences:
 
     def padded_blocks(self, packed):
         """Yield (block, its [b, l, ...] tokens, padding is zero) of packed [T, ...] tokens."""
-        for block in self.blocks:
-            tokens = packed[block.start : block.end]
+        # split, not slices: the gradient of each slice would be as large as the whole
+        parts = packed.split([block.end - block.start for block in self.blocks])
+        for block, tokens in zip(self.blocks, parts):
             if block.inside is not None:
                 empty = tokens.new_zeros(block.rows * block.longest, *tokens.shape[1:])
-                tokens = empty.index_copy(0, block.inside, tokens)
+                tokens = empty.index_copy_(0, block.inside, tokens)
             yield block, tokens.view(block.rows, block.longest, *tokens.shape[1:])
 
 
