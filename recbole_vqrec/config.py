@@ -65,7 +65,7 @@ def own_defaults(model, dataset=None, stage="train"):
     if model in registry.OWN_MODELS:
         files.insert(1, folder / "item_codes.yaml")
     if stage != "train":
-        files.append(folder / f"{stage}.yaml")
+        files += [folder / f"{stage}.yaml", folder / "model" / f"{model}.{stage}.yaml"]
     if dataset:
         files.append(folder / "dataset" / f"{dataset}.yaml")
     defaults = {}

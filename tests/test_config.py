@@ -88,6 +88,13 @@ def test_stage_options_read_files_and_values(tmp_path):
         stage_options(None, {"codebook": 8})
 
 
+def test_a_model_can_have_options_of_its_own_in_a_stage():
+    temperature = {stage: own_defaults("VQRec", stage=stage)["temperature"] for stage in ("train", "pretrain", "finetune")}
+    assert temperature == {"train": 0.1, "pretrain": 0.07, "finetune": 0.1}
+    assert own_defaults("ZESRec", stage="pretrain")["temperature"] is None
+    assert own_defaults("VQRec", stage="pretrain")["hidden_dropout_prob"] == 0.2
+
+
 def test_every_option_lives_once_and_has_a_comment():
     """An option is defined, with its type, in one props file; a line without a type sets one defined elsewhere."""
     homes, settings = {}, set()

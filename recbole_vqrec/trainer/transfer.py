@@ -21,7 +21,7 @@ from recbole_vqrec.trainer.stages import preset_of
 # What the pre-trained weights fix; anything else may differ in fine-tuning.
 INHERITED = (
     "hidden_size", "inner_size", "n_layers", "n_heads", "hidden_act", "layer_norm_eps", "MAX_ITEM_LIST_LENGTH",
-    "temperature", "codebooks", "codes_per_codebook", "plm", "pooling",
+    "codebooks", "codes_per_codebook", "plm", "pooling",
 )  # fmt: skip
 CODE_EMBEDDING = "items.code_embedding.weight"
 OWN = ("items.item_codes", "items.id_embedding.", "items.text_mean", "items.text_scale", "items.text_vectors")

@@ -67,6 +67,7 @@ def state_after_loading(trainer, train_data):
 def test_sizes_come_from_the_checkpoint(pretrained):
     trainer, _ = prepared(pretrained)
     assert trainer.config["hidden_size"] == 16 and trainer.config["model"] == "VQRec"
+    assert trainer.config["temperature"] == 0.1  # fine-tuning's own, not the 0.07 of pre-training
     assert trainer.model.items.permutation.scores.shape == (4, 8, 8)
 
 
