@@ -21,14 +21,16 @@ def model(tiny_bert):
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@pytest.mark.parametrize(("weight_class", "tolerance"), [(Float32Weight, 1e-5), (fastest_weight(), 1e-4)])
+# Of the vector's length; what rounding does to a model of 16 dimensions depends on the tokens: 5e-6 and 1.7e-4 at most
+# of 3,000 random texts. How exact one product is stands in test_split_products.
+@pytest.mark.parametrize(("weight_class", "tolerance"), [(Float32Weight, 2e-5), (fastest_weight(), 5e-4)])
 @given(batch=BATCHES, pooling=st.sampled_from(["cls", "mean"]))
 def test_equals_transformers(model, weight_class, tolerance, batch, pooling):
     with torch.inference_mode():
         states = [model(input_ids=torch.tensor([tokens])).last_hidden_state[0] for tokens in batch]
         want = torch.stack([each[0] if pooling == "cls" else each.mean(dim=0) for each in states])
         got = PackedBert(model, weight_class)(batch, pooling)
-    torch.testing.assert_close(got, want, atol=tolerance, rtol=1e-4)
+    assert ((got - want).norm(dim=1) <= tolerance * want.norm(dim=1)).all()
 
 
 def test_an_earlier_result_is_not_overwritten(model):
