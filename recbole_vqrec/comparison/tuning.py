@@ -7,7 +7,7 @@ from recbole_vqrec.config import read_props
 
 
 def stated_options(model, dataset):
-    """Return the options that props/comparison.yaml gives a model: for all data sets, then for all or this one on this.
+    """Return the options of a model in props/comparison.yaml: its own, every model's on this data set, its own on it.
 
     Args:
         model, dataset (str): names.

@@ -225,7 +225,7 @@ def _advise_stride(batches):
     fewer = lengths.sum() - windows + windows // STRIDE
     if lengths.sum() > 2 * fewer:
         LOGGER.info(
-            "histories are long: each pair beyond the first %d items of a user trains on a window of its own, %s tokens "
-            "an epoch; --window_stride=%d trains the same pairs, of %d to %d latest items, on about %s tokens",
+            "histories are long: each pair beyond the first %d items of a user trains on a window of its own, %s "
+            "tokens an epoch; --window_stride=%d trains the same pairs, of %d to %d latest items, on about %s tokens",
             limit, f"{lengths.sum():,}", STRIDE, limit - STRIDE + 1, limit, f"{fewer:,}",
         )  # fmt: skip

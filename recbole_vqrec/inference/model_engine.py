@@ -27,37 +27,36 @@ class ModelEngine:
 
     def __init__(self, model, config, catalogue, state):
         self.model, self.config, self.catalogue, self.state = model, config, catalogue, state
-        self.items = len(catalogue)
         self.full_length = registry.known(config["model"]).batches == registry.STOCK_ROWS
         self.normalised = getattr(model, "temperature", None) is not None
         self.placed = None
         if self.normalised and catalogue.neighbours is not None and len(catalogue.neighbours):
-            self.placed = self._place(catalogue)
+            self.placed = self._place()
 
     def with_catalogue(self, catalogue):
         """Return an engine for a changed catalogue; raises `VQRecError` where the model cannot take new items."""
         model = self.model
-        if len(catalogue) != self.items or catalogue.text_vectors is not None:
+        if len(catalogue) != len(self.catalogue) or catalogue.text_vectors is not None:
             model = with_items(model, self.config, catalogue, self.state, self.catalogue)
         return ModelEngine(model, self.config, catalogue, self.state)
 
     @torch.inference_mode()
-    def _place(self, catalogue):
+    def _place(self):
         """Return the neighbours [A, P] of the added items, their weights [A, P], and the weighted means [A, H]."""
-        neighbours = torch.from_numpy(catalogue.neighbours).long().to(self.model.device)
-        weights, table = torch.from_numpy(catalogue.weights).to(self.model.device), self._raw_table()
+        neighbours = torch.from_numpy(self.catalogue.neighbours).long().to(self.model.device)
+        weights, table = torch.from_numpy(self.catalogue.weights).to(self.model.device), self._raw_table()
         means = weighted_mean(lambda rows: F.normalize(table[rows], dim=-1), neighbours, weights)
         return neighbours, weights, means
 
     def _scores(self, interaction):
         """Return the scores [U, N] of all items."""
         users = len(interaction[self.model.ITEM_SEQ_LEN])
-        scores = self.model.full_sort_predict(interaction).view(users, -1)[:, 1 : self.items + 1]
+        scores = self.model.full_sort_predict(interaction).view(users, -1)[:, 1 : len(self.catalogue) + 1]
         if self.placed is None:
             return scores
         neighbours, weights, means = self.placed
         added = sum(scores[:, rows] * weight for rows, weight in zip(neighbours.T, weights.T))
-        return torch.cat([scores[:, : self.items - len(means)], added / means.norm(dim=1)], dim=1)
+        return torch.cat([scores[:, : len(self.catalogue) - len(means)], added / means.norm(dim=1)], dim=1)
 
     def _interaction(self, rows):
         longest = self.model.max_seq_length if self.full_length else None
@@ -113,7 +112,7 @@ class ModelEngine:
             table = self.model.item_embedding.weight
         else:
             self._refuse()
-        return table[1 : self.items + 1]
+        return table[1 : len(self.catalogue) + 1]
 
     def _table(self):
         """Return the item vectors [N, H], L2-normalised where the model scores by cosine."""
