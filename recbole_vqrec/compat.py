@@ -89,3 +89,17 @@ def apply():
     ray_stand_in()
     quiet_warnings()
     anomaly_mode()
+
+
+def autocast_is_on(device_type):
+    """Tell whether autocast is on for a type of device.
+
+    Reason: before torch 2.4 `is_autocast_enabled` takes no device, and means CUDA. Unnecessary once 2.4 is the oldest
+    torch that is supported.
+    """
+    import torch
+
+    try:
+        return torch.is_autocast_enabled(device_type)
+    except TypeError:
+        return torch.is_autocast_cpu_enabled() if device_type == "cpu" else torch.is_autocast_enabled()

@@ -4,6 +4,9 @@ Axis legend: T targets, U items that are scored, E further negatives of a target
 """
 
 import torch
+import torch.nn.functional as F
+
+from recbole_vqrec.model.reduced_products import ROWS, float32_operands, padding_rows
 
 
 def full_softmax_loss(queries, items, targets, chunk=1 << 22):
@@ -45,21 +48,28 @@ def contrastive_loss(queries, items, targets, log_weights=None, negatives=None, 
     Returns:
         torch.Tensor: scalar.
     """
-    with torch.autocast(queries.device.type, enabled=False):
+    count, rows, device = len(targets), chunk // max(len(items), 1), queries.device
+    added = padding_rows(count, device)
+    if added:  # rows of zeros have no part in any sum
+        rows -= rows % ROWS
+        queries, targets = F.pad(queries, (0, 0, 0, added)), F.pad(targets, (0, added))
+        negatives = None if negatives is None else F.pad(negatives, (0, 0, 0, added))
+    with float32_operands(device):
         negatives = None if negatives is None else negatives.float()
-        return _ContrastiveLoss.apply(queries.float(), items.float(), targets, log_weights, negatives, chunk)
+        return _ContrastiveLoss.apply(
+            queries.float(), items.float(), targets, log_weights, negatives, count, max(rows, 1)
+        )
 
 
 class _ContrastiveLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, queries, items, targets, log_weights, negatives, chunk):
-        count, rows = len(queries), max(1, chunk // max(len(items), 1))
-        needs_query, needs_item, _, _, needs_negative, _ = ctx.needs_input_grad
+    def forward(ctx, queries, items, targets, log_weights, negatives, count, rows):
+        needs_query, needs_item, _, _, needs_negative, _, _ = ctx.needs_input_grad
         query_grad = torch.empty_like(queries) if needs_query else None
         item_grad = torch.zeros_like(items) if needs_item else None
         negative_grad = torch.empty_like(negatives) if needs_negative else None
         loss = queries.new_zeros(())
-        for start in range(0, count, rows):
+        for start in range(0, len(queries), rows):
             block, target = queries[start : start + rows], targets[start : start + rows, None]
             scores = block @ items.T
             positive = scores.gather(1, target)
@@ -74,7 +84,7 @@ class _ContrastiveLoss(torch.autograd.Function):
                 log_normalizer = torch.logaddexp(log_normalizer, torch.logsumexp(own, dim=1, keepdim=True))
                 if needs_negative:
                     torch.exp(own - log_normalizer, out=negative_grad[start : start + rows])
-            loss += (log_normalizer - positive).sum()
+            loss += (log_normalizer - positive)[: max(count - start, 0)].sum()
             # scores is now exp(scores - largest); what makes it softmax is one factor a row.
             factor = torch.exp(largest - log_normalizer)
             if needs_query:
@@ -92,4 +102,4 @@ class _ContrastiveLoss(torch.autograd.Function):
     def backward(ctx, upstream):
         scale = upstream / ctx.count
         query_grad, item_grad, negative_grad = (None if grad is None else grad * scale for grad in ctx.saved_tensors)
-        return query_grad, item_grad, None, None, negative_grad, None
+        return query_grad, item_grad, None, None, negative_grad, None, None

@@ -10,6 +10,7 @@ from torch import nn
 from recbole_vqrec.errors import VQRecError, nearest
 from recbole_vqrec.model.dropout import Dropout, dropout
 from recbole_vqrec.model.packed_sequences import real_tokens
+from recbole_vqrec.model.reduced_products import padding_rows
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
@@ -26,11 +27,14 @@ def causal_attention(query, key, value, dropout_probability):
     """
     if dropout_probability == 0 or query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout_probability, is_causal=True)
-    # torch has no fused kernel with dropout on a CPU and takes these same steps with its slow dropout
-    length = query.shape[2]
-    future = torch.full((length, length), float("-inf"), dtype=query.dtype).triu(1)
-    weights = torch.softmax(query @ (key / query.shape[3] ** 0.5).transpose(2, 3) + future, dim=-1)
-    return dropout(weights, dropout_probability, True) @ value
+    # torch has no fused kernel with dropout on a CPU and takes these same steps with its slow dropout; in float32 under
+    # autocast too, for batches of small bfloat16 products need a kernel compiled for each new shape
+    with torch.autocast("cpu", enabled=False):
+        query, key, value = query.float(), key.float(), value.float()
+        length = query.shape[2]
+        future = torch.full((length, length), float("-inf")).triu(1)
+        weights = torch.softmax(query @ (key / query.shape[3] ** 0.5).transpose(2, 3) + future, dim=-1)
+        return dropout(weights, dropout_probability, True) @ value
 
 
 def full_attention(query, key, value, dropout_probability, real):
@@ -69,7 +73,7 @@ class CausalSelfAttention(nn.Module):
         """Return [T, H] for [T, H].
 
         Args:
-            hidden (torch.Tensor): [T, H].
+            hidden (torch.Tensor): [T, H]; rows beyond the packed tokens are of no meaning and stay so.
             packed (PackedSequences): which token belongs where.
             causal (bool): a position sees itself and what lies before it; else the whole sequence.
         """
@@ -85,6 +89,7 @@ class CausalSelfAttention(nn.Module):
                 attended = full_attention(query, key, value, dropout_probability, block.real(hidden.device))
             attended = attended.transpose(1, 2)
             context.append(real_tokens(block, attended.reshape(block.rows, block.longest, size)))
+        context.append(context[0].new_zeros(len(hidden) - packed.blocks[-1].end, size))
         return self.LayerNorm(self.dropout(self.dense(torch.cat(context))) + hidden)
 
 
@@ -155,6 +160,8 @@ class SequenceEncoder(nn.Module):
         """
         hidden = item_vectors + F.embedding(packed.position, self.position_embedding.weight)
         hidden = self.dropout(self.LayerNorm(hidden))
+        tokens = len(hidden)
+        hidden = F.pad(hidden, (0, 0, 0, padding_rows(tokens, hidden.device)))
         for attention, feed_forward in self.layers:
             hidden = feed_forward(attention(hidden, packed, causal))
-        return hidden
+        return hidden[:tokens]

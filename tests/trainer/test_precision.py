@@ -9,7 +9,7 @@ from small import SMALL, random_domains
 from recbole_vqrec import quick_start
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.trainer import checkpoint
-from recbole_vqrec.trainer.precision import denormals_flushed, products_in
+from recbole_vqrec.trainer.precision import denormals_flushed
 
 OPTIONS = {**SMALL, "epochs": 3, "learning_rate": 0.01, "train_batch_size": 40, "seed": 5, "state": "ERROR"}
 
@@ -42,19 +42,6 @@ def test_an_unknown_precision(tmp_path):
     random_domains(tmp_path / "dataset")
     with pytest.raises(VQRecError, match="precision: 'half' is none of float32, bfloat16"):
         trained(precision="half")
-
-
-def test_products_outside_of_autocast_too_and_only_inside_the_block():
-    left, right = torch.randn(64, 300), torch.randn(300, 64)
-    with products_in("bfloat16", left.device):
-        assert torch.get_float32_matmul_precision() == "medium"
-        assert (left @ right).dtype == torch.bfloat16
-    assert torch.get_float32_matmul_precision() == "highest"
-    with pytest.raises(ZeroDivisionError), products_in("bfloat16", left.device):
-        1 / 0
-    assert torch.get_float32_matmul_precision() == "highest"
-    with products_in("float32", left.device):
-        assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_denormals_count_as_zero_while_bfloat16_trains(tmp_path, monkeypatch):
