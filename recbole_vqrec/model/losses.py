@@ -48,17 +48,15 @@ def contrastive_loss(queries, items, targets, log_weights=None, negatives=None, 
     Returns:
         torch.Tensor: scalar.
     """
-    count, rows, device = len(targets), chunk // max(len(items), 1), queries.device
+    count, rows, device = len(targets), max(1, chunk // max(len(items), 1)), queries.device
     added = padding_rows(count, device)
     if added:  # rows of zeros have no part in any sum
-        rows -= rows % ROWS
+        rows -= rows % min(rows, ROWS)
         queries, targets = F.pad(queries, (0, 0, 0, added)), F.pad(targets, (0, added))
         negatives = None if negatives is None else F.pad(negatives, (0, 0, 0, added))
     with float32_operands(device):
         negatives = None if negatives is None else negatives.float()
-        return _ContrastiveLoss.apply(
-            queries.float(), items.float(), targets, log_weights, negatives, count, max(rows, 1)
-        )
+        return _ContrastiveLoss.apply(queries.float(), items.float(), targets, log_weights, negatives, count, rows)
 
 
 class _ContrastiveLoss(torch.autograd.Function):

@@ -58,6 +58,15 @@ def test_the_loss_and_its_gradients_do_not_see_the_added_rows(count, chunk, monk
         torch.testing.assert_close(padded, exact, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("scores_at_once", "rows"), [(1, 1), (150 * 70, 70), (150 * 128, 128), (150 * 300, 256)])
+def test_a_block_of_the_loss_is_whole_multiples_or_what_memory_allows(scores_at_once, rows, monkeypatch):
+    found = []
+    monkeypatch.setattr(losses._ContrastiveLoss, "apply", lambda *arguments: found.append(arguments[-2:]))
+    with products_in("bfloat16", CPU):
+        losses.full_softmax_loss(torch.ones(300, 8), torch.ones(150, 8), torch.zeros(300).long(), scores_at_once)
+    assert found == [(300, rows)]
+
+
 @pytest.mark.parametrize("causal", [True, False])
 def test_the_encoder_and_its_gradients_do_not_see_the_added_rows(causal, monkeypatch):
     torch.manual_seed(0)
