@@ -82,15 +82,6 @@ def quiet_warnings():
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"recbole\.")
 
 
-def apply():
-    """Apply every shim; safe to call again."""
-    numpy_names()
-    torch_names()
-    ray_stand_in()
-    quiet_warnings()
-    anomaly_mode()
-
-
 def autocast_is_on(device_type):
     """Tell whether autocast is on for a type of device.
 
@@ -103,3 +94,12 @@ def autocast_is_on(device_type):
         return torch.is_autocast_enabled(device_type)
     except TypeError:
         return torch.is_autocast_cpu_enabled() if device_type == "cpu" else torch.is_autocast_enabled()
+
+
+def apply():
+    """Apply every shim; safe to call again."""
+    numpy_names()
+    torch_names()
+    ray_stand_in()
+    quiet_warnings()
+    anomaly_mode()

@@ -6,7 +6,7 @@ Axis legend: T targets, U items that are scored, E further negatives of a target
 import torch
 import torch.nn.functional as F
 
-from recbole_vqrec.model.reduced_products import ROWS, float32_operands, padding_rows
+from recbole_vqrec.model.reduced_products import ROWS, float32_operands, with_padding_rows
 
 
 def full_softmax_loss(queries, items, targets, chunk=1 << 22):
@@ -48,13 +48,13 @@ def contrastive_loss(queries, items, targets, log_weights=None, negatives=None, 
     Returns:
         torch.Tensor: scalar.
     """
-    count, rows, device = len(targets), max(1, chunk // max(len(items), 1)), queries.device
-    added = padding_rows(count, device)
-    if added:  # rows of zeros have no part in any sum
+    count, rows = len(targets), max(1, chunk // max(len(items), 1))
+    queries = with_padding_rows(queries)  # rows of zeros have no part in any sum
+    if len(queries) > count:
         rows -= rows % min(rows, ROWS)
-        queries, targets = F.pad(queries, (0, 0, 0, added)), F.pad(targets, (0, added))
-        negatives = None if negatives is None else F.pad(negatives, (0, 0, 0, added))
-    with float32_operands(device):
+        targets = F.pad(targets, (0, len(queries) - count))
+        negatives = None if negatives is None else with_padding_rows(negatives)
+    with float32_operands(queries.device):
         negatives = None if negatives is None else negatives.float()
         return _ContrastiveLoss.apply(queries.float(), items.float(), targets, log_weights, negatives, count, rows)
 

@@ -66,10 +66,10 @@ class PackedSequences:
         return padded[self.row, self.position]
 
     def padded_blocks(self, packed):
-        """Yield (block, its [b, l, ...] tokens, padding is zero) of packed [T, ...] tokens; rows beyond T are left out."""
+        """Yield (block, its [b, l, ...] tokens, padding is zero) of packed [T, ...] tokens; rows beyond T left out."""
         # split, not slices: the gradient of each slice would be as large as the whole
-        rest = len(packed) - self.blocks[-1].end
-        parts = packed.split([*(block.end - block.start for block in self.blocks), rest])
+        sizes = [block.end - block.start for block in self.blocks]
+        parts = packed.split([*sizes, len(packed) - len(self.row)])
         for block, tokens in zip(self.blocks, parts):
             if block.inside is not None:
                 empty = tokens.new_zeros(block.rows * block.longest, *tokens.shape[1:])

@@ -1,8 +1,9 @@
-"""What a step in bfloat16 needs beyond autocast: float32 products multiplied in bfloat16, and shapes that come again."""
+"""What a bfloat16 step needs beyond autocast: float32 operands multiplied in bfloat16, and shapes that come again."""
 
 import contextlib
 
 import torch
+import torch.nn.functional as F
 
 from recbole_vqrec.compat import autocast_is_on
 
@@ -20,6 +21,16 @@ def padding_rows(count, device):
         device (torch.device): of the matrix.
     """
     return -count % ROWS if device.type == "cpu" and autocast_is_on("cpu") else 0
+
+
+def with_padding_rows(matrix):
+    """Return a matrix [R, C] with its `padding_rows` at the end; the matrix itself where there are none.
+
+    Args:
+        matrix (torch.Tensor): [R, C].
+    """
+    added = padding_rows(len(matrix), matrix.device)
+    return F.pad(matrix, (0, 0, 0, added)) if added else matrix
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from torch import nn
 from recbole_vqrec.errors import VQRecError, nearest
 from recbole_vqrec.model.dropout import Dropout, dropout
 from recbole_vqrec.model.packed_sequences import real_tokens
-from recbole_vqrec.model.reduced_products import padding_rows
+from recbole_vqrec.model.reduced_products import with_padding_rows
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
@@ -89,7 +89,7 @@ class CausalSelfAttention(nn.Module):
                 attended = full_attention(query, key, value, dropout_probability, block.real(hidden.device))
             attended = attended.transpose(1, 2)
             context.append(real_tokens(block, attended.reshape(block.rows, block.longest, size)))
-        context.append(context[0].new_zeros(len(hidden) - packed.blocks[-1].end, size))
+        context.append(context[0].new_zeros(len(hidden) - len(packed.row), size))
         return self.LayerNorm(self.dropout(self.dense(torch.cat(context))) + hidden)
 
 
@@ -159,9 +159,7 @@ class SequenceEncoder(nn.Module):
             torch.Tensor: [T, H].
         """
         hidden = item_vectors + F.embedding(packed.position, self.position_embedding.weight)
-        hidden = self.dropout(self.LayerNorm(hidden))
-        tokens = len(hidden)
-        hidden = F.pad(hidden, (0, 0, 0, padding_rows(tokens, hidden.device)))
+        hidden = with_padding_rows(self.dropout(self.LayerNorm(hidden)))
         for attention, feed_forward in self.layers:
             hidden = feed_forward(attention(hidden, packed, causal))
-        return hidden[:tokens]
+        return hidden[: len(item_vectors)]

@@ -81,7 +81,8 @@ def test_the_encoder_and_its_gradients_do_not_see_the_added_rows(causal, monkeyp
         return [states.detach(), given.grad, *(parameter.grad.clone() for parameter in encoder.parameters())]
 
     expected = states_and_gradients()
-    monkeypatch.setattr("recbole_vqrec.model.sequence_encoder.padding_rows", lambda count, device: 116)
+    assert reduced_products.with_padding_rows(vectors) is vectors
+    monkeypatch.setattr("recbole_vqrec.model.reduced_products.padding_rows", lambda count, device: 116)
     for found, exact in zip(states_and_gradients(), expected):
         assert found.shape == exact.shape
         torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-5)
