@@ -15,6 +15,7 @@ from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import RankCollector
 from recbole_vqrec.inference.catalogue_files import write_catalogue
 from recbole_vqrec.inference.from_dataset import catalogue_of
+from recbole_vqrec.model.create import create_model
 from recbole_vqrec.preprocess.merge import merge_datasets
 from recbole_vqrec.progress import EpochBar
 from recbole_vqrec.report import run_table
@@ -54,7 +55,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
 
     # 3. model and trainer
     init_seed(config["seed"], config["reproducibility"])
-    network = config.model_class(config, train_data._dataset).to(config["device"])
+    network = create_model(config, train_data._dataset)
     trainer = create_trainer(config, network)
     start_log(config, trainer.run_folder)
     getLogger().info(config)
@@ -197,6 +198,6 @@ def load_data_and_model(model_file):
     dataset = create_dataset(config)
     train_data, valid_data, test_data = _batches(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
-    model = config.model_class(config, train_data._dataset).to(config["device"])
+    model = create_model(config, train_data._dataset)
     checkpoint.restore_model(model_file, model, config["model"], item_ids_of(dataset))
     return config, model.eval(), dataset, train_data, valid_data, test_data

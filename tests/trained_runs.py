@@ -14,6 +14,7 @@ from recbole_vqrec.quantization.encode import encode_dataset
 
 ITEMS = [f"i{number}" for number in range(12)]
 NAMES = ("VQRec", "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec", "FDSA", "RecGURU")
+CO_OCCURRENCE = {"VQRec": {}, "VQRec code+text": {"item_representation": "code+text"}, "SASRec": {}}
 COLOURS = ["red", "green", "blue", "grey"]
 TEXTS = {item: f"{COLOURS[row % 4]} {'glue' if row % 3 else 'tape'} {row}" for row, item in enumerate(ITEMS)}
 SEQUENCES = {
@@ -56,6 +57,9 @@ def trained(tmp_path_factory):
     small = {**SMALL, **layout, "item_codes": None, "state": "ERROR"}
     runs = {name: quick_start.run(name, "toy", None, dict(small)) for name in NAMES}
     runs["with text"] = quick_start.run("VQRec", "toy", None, {**small, "item_representation": "code+text"})
+    for name, options in CO_OCCURRENCE.items():
+        counted = {**small, "co_occurrence_weight": 1, **options}
+        runs[f"{name} with co-occurrence"] = quick_start.run(name.split()[0], "toy", None, counted)
     words = {"attribute_columns": "title", "attribute_separator": " "}
     runs["S3Rec"] = quick_start.run("S3Rec", "toy", None, {**small, **words})
     runs["UniSRec with ids"] = quick_start.run("UniSRec", "toy", None, {**small, "transductive": True})

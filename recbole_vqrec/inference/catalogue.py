@@ -1,7 +1,7 @@
 """The items a run can recommend: ids, texts, codes, popularity, and how codes are made; and changes of them.
 
 Axis legend: N items without padding (row r is the model's item r + 1), A of them added after training, D codebooks, M
-codes per codebook, d_w size of text vectors, P neighbours, n items of a change.
+codes per codebook, d_w size of text vectors, P neighbours, n items of a change, p pairs of items.
 """
 
 import dataclasses
@@ -28,6 +28,9 @@ class Catalogue:
         text_vectors (np.ndarray, optional): [N, d_w] float32, of models that read them.
         neighbours (np.ndarray, optional): [A, P] int32 rows of the trained items nearest by text to each added one.
         weights (np.ndarray, optional): [A, P] float32 of the neighbours, their sum is 1.
+        item_pairs (np.ndarray, optional): [p, 2] int32 rows of items that followed one another in training, where the
+            run scores with them.
+        pair_counts (np.ndarray, optional): [p] int64, how often they did.
         made (dict): plain values: dataset, plm, pooling, max_text_length, text_columns, empty_text.
     """
 
@@ -41,6 +44,8 @@ class Catalogue:
     text_vectors: np.ndarray = None
     neighbours: np.ndarray = None
     weights: np.ndarray = None
+    item_pairs: np.ndarray = None
+    pair_counts: np.ndarray = None
     made: dict = field(default_factory=dict)
 
     def __len__(self):

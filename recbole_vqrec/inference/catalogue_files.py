@@ -20,7 +20,7 @@ KIND, CHANGE_KIND = "catalogue", "catalogue change"
 REMEDY = "give the folder of a run made by this version of 'recbole-vqrec run'"
 CHANGE_REMEDY = "put it back, or delete it and the changes after it, whose items are then lost"
 TEXTS_KEY, QUANTIZER_PREFIX = "texts", "quantizer."
-OPTIONAL = ("codes", "text_vectors", "neighbours", "weights")
+OF_ALL_ITEMS, OF_OTHERS = ("codes", "text_vectors"), ("neighbours", "weights", "item_pairs", "pair_counts")
 
 
 def write_catalogue(run, catalogue):
@@ -41,7 +41,7 @@ def write_catalogue(run, catalogue):
         "popularity": catalogue.popularity,
         "removed": catalogue.removed,
         **{f"{QUANTIZER_PREFIX}{name}": array for name, array in catalogue.quantizer.items()},
-        **{name: getattr(catalogue, name) for name in OPTIONAL if getattr(catalogue, name) is not None},
+        **{name: getattr(catalogue, name) for name in OF_ALL_ITEMS + OF_OTHERS if getattr(catalogue, name) is not None},
     }
     replaced = artifacts.change_files(run)
     last = max(replaced, default=0)
@@ -66,7 +66,7 @@ def read_catalogue(run):
         raise UnavailableError(f"{path}: lacks {examples(lacking or ['item ids'])}; {REMEDY}")
     texts = artifacts.array_to_lines(tensors.pop(TEXTS_KEY))
     quantizer = {name: tensors.pop(name) for name in list(tensors) if name.startswith(QUANTIZER_PREFIX)}
-    of_all = [array for name, array in tensors.items() if name not in ("neighbours", "weights")]
+    of_all = [array for name, array in tensors.items() if name not in OF_OTHERS]
     _refuse_other_length(path, item_ids, [texts, *of_all], REMEDY)
     catalogue = Catalogue(
         item_ids,

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from recbole_vqrec.inference.co_occurrence import columns_of
+from recbole_vqrec.inference.histories import padded
 from recbole_vqrec.inference.neighbours import placed
 from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.scoring import SubItemScorer
@@ -22,12 +24,13 @@ class CodeEngine:
         config (Config): of the run.
         catalogue (Catalogue): N items with codes.
         known (CodeEngine, optional): one for fewer items of the same model.
+        co_occurrence (ServedCoOccurrence, optional): what the scores get beyond the model's.
     """
 
     normalised = True
 
-    def __init__(self, model, config, catalogue, known=None):
-        self.model, self.config = model, config
+    def __init__(self, model, config, catalogue, known=None, co_occurrence=None):
+        self.model, self.config, self.co_occurrence = model, config, co_occurrence
         for name, buffer in list(model.items.named_buffers(recurse=False)):
             if len(buffer) == len(catalogue) + 1:  # eight times the memory of the codes, and not read here
                 setattr(model.items, name, buffer[:1].clone())
@@ -54,7 +57,8 @@ class CodeEngine:
 
     def with_catalogue(self, catalogue):
         """Return an engine for a changed catalogue of the same model."""
-        return CodeEngine(self.model, self.config, catalogue, self)
+        co_occurrence = self.co_occurrence and self.co_occurrence.with_catalogue(catalogue)
+        return CodeEngine(self.model, self.config, catalogue, self, co_occurrence)
 
     @torch.inference_mode()
     def sequence_vectors(self, rows):
@@ -86,9 +90,11 @@ class CodeEngine:
             among (torch.LongTensor, optional): ascending item rows, the only ones that are scored.
         """
         blocks = self.similar(self.sequence_vectors(rows) / self.model.temperature, among)
-        if not self.tied_items.any:
-            yield from blocks
-            return
+        if self.tied_items.any:
+            blocks = self._with_ties_in_order(blocks, rows, among)
+        yield from self.co_occurrence.add_to(blocks, rows, among) if self.co_occurrence else blocks
+
+    def _with_ties_in_order(self, blocks, rows, among):
         user, column = self._seen_ties(rows, among)
         for start, scores in blocks:
             items = slice(start, start + scores.shape[1])
@@ -105,11 +111,8 @@ class CodeEngine:
         row = torch.tensor([item for each in rows for item in set(each)])
         tied = self.tied_items.seen_shift[1 + row].cpu() > 0
         user, row = user[tied], row[tied]
-        if among is not None:
-            column = torch.searchsorted(among, row).clamp(max=max(len(among) - 1, 0))
-            scored = among[column] == row if len(among) else torch.zeros(len(row), dtype=torch.bool)
-            user, row = user[scored], column[scored]
-        return user.to(self.model.device), row.to(self.model.device)
+        scored, column = columns_of(row, among)
+        return user[scored].to(self.model.device), column.to(self.model.device)
 
     @torch.inference_mode()
     def similar(self, vectors, among=None):
@@ -122,12 +125,3 @@ class CodeEngine:
                 if added.any():
                     scores[:, added] = vectors @ self.placed[items[added] - self.trained].T
             yield start, scores
-
-
-def padded(rows, device, fill, longest=None):
-    """Return [U, L] int64 of lists of numbers, filled up at the end."""
-    longest = longest or max(len(each) for each in rows)
-    table = np.full((len(rows), longest), fill, dtype=np.int64)
-    for index, each in enumerate(rows):
-        table[index, : len(each)] = each
-    return torch.from_numpy(table).to(device)

@@ -16,7 +16,8 @@ from torch import nn
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.inference.code_engine import CodeEngine, padded
+from recbole_vqrec.inference.code_engine import CodeEngine
+from recbole_vqrec.inference.histories import padded
 
 TOLERANCE = 1e-4
 

@@ -105,4 +105,6 @@ def _shared_neighbours(exact, made, vectors):
 
 
 def _normalisation(recommender):
-    return "L2-normalised" if recommender.served.engine.normalised else "not normalised"
+    engine = recommender.served.engine
+    normalised = "L2-normalised" if engine.normalised else "not normalised"
+    return f"{normalised}, without the co-occurrence that the run's scores have" if engine.co_occurrence else normalised

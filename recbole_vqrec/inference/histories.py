@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
+import torch
 
 from recbole_vqrec.errors import VQRecError, examples
 
@@ -90,3 +92,12 @@ def read_histories(path):
     except (ValueError, OSError, pl.exceptions.PolarsError) as error:
         raise VQRecError(f"{path}: not readable as a table ({' '.join(str(error).split())})") from error
     return table.rename(columns=lambda name: str(name).split(":")[0]).reset_index(drop=True)
+
+
+def padded(rows, device, fill, longest=None):
+    """Return [U, L] int64 of lists of numbers, filled up at the end."""
+    longest = longest or max(len(each) for each in rows)
+    table = np.full((len(rows), longest), fill, dtype=np.int64)
+    for index, each in enumerate(rows):
+        table[index, : len(each)] = each
+    return torch.from_numpy(table).to(device)

@@ -10,7 +10,7 @@ from recbole.data.interaction import Interaction
 
 from recbole_vqrec import registry
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.inference.code_engine import padded
+from recbole_vqrec.inference.histories import padded
 from recbole_vqrec.inference.neighbours import weighted_mean
 from recbole_vqrec.inference.rebuild import with_items
 
@@ -23,10 +23,12 @@ class ModelEngine:
         config (Config): of the run.
         catalogue (Catalogue): N items.
         state (dict): the model's state, from which it is rebuilt for other items.
+        co_occurrence (ServedCoOccurrence, optional): what the scores get beyond the model's.
     """
 
-    def __init__(self, model, config, catalogue, state):
+    def __init__(self, model, config, catalogue, state, co_occurrence=None):
         self.model, self.config, self.catalogue, self.state = model, config, catalogue, state
+        self.co_occurrence = co_occurrence
         self.full_length = registry.known(config["model"]).batches == registry.STOCK_ROWS
         self.normalised = getattr(model, "temperature", None) is not None
         self.placed = None
@@ -38,7 +40,8 @@ class ModelEngine:
         model = self.model
         if len(catalogue) != len(self.catalogue) or catalogue.text_vectors is not None:
             model = with_items(model, self.config, catalogue, self.state, self.catalogue)
-        return ModelEngine(model, self.config, catalogue, self.state)
+        co_occurrence = self.co_occurrence and self.co_occurrence.with_catalogue(catalogue)
+        return ModelEngine(model, self.config, catalogue, self.state, co_occurrence)
 
     @torch.inference_mode()
     def _place(self):
@@ -68,7 +71,8 @@ class ModelEngine:
     def blocks(self, rows, among=None):
         """Yield (0, scores [U, n]) of histories, lists of item rows, none empty: one block of all items."""
         scores = self._scores(self._interaction(rows))
-        yield 0, scores if among is None else scores[:, among]
+        blocks = [(0, scores if among is None else scores[:, among])]
+        yield from self.co_occurrence.add_to(blocks, rows, among) if self.co_occurrence else blocks
 
     @torch.inference_mode()
     def sequence_vectors(self, rows):

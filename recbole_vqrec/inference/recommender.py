@@ -122,7 +122,7 @@ class Recommender(ServedRun):
         """Return the `Vectors` of the items that are recommended.
 
         For models that score by cosine (VQRec) they are L2-normalised: score = product with a sequence embedding /
-        temperature. For others the product is the score.
+        temperature. For others the product is the score. Co-occurrence is no part of the vectors.
 
         Raises:
             VQRecError: the model has no such vectors.

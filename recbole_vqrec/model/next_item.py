@@ -10,6 +10,7 @@ from recbole.utils import InputType
 
 from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.co_occurrence import create_co_occurrence
 from recbole_vqrec.model.losses import full_softmax_loss
 from recbole_vqrec.model.packed_sequences import PackedSequences
 
@@ -39,6 +40,7 @@ class NextItemModel(SequentialRecommender):
         if config["loss_type"] != "CE":
             raise VQRecError(f"loss_type: '{config['loss_type']}', {config['model']} trains with CE")
         self.tied_items = None
+        self.co_occurrence = create_co_occurrence(config, dataset)
         self._evaluation_table = None
 
     def train(self, mode=True):
@@ -135,19 +137,27 @@ class NextItemModel(SequentialRecommender):
         states = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
         items = F.embedding(interaction[self.ITEM_ID], self.item_table())
         scores = (self.queries(states) * self.keys(items)).sum(dim=-1)
-        if self.tied_items is None:
+        if self.tied_items is not None:
+            scores = self.tied_items.shift_one(scores, interaction[self.ITEM_ID], interaction[self.ITEM_SEQ])
+        if self.co_occurrence is None:
             return scores
-        return self.tied_items.shift_one(scores, interaction[self.ITEM_ID], interaction[self.ITEM_SEQ])
+        history = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
+        return self.co_occurrence.add_to_one(scores, interaction[self.ITEM_ID], *history)
 
     def full_sort_predict(self, interaction, items=None):
         """Return the scores of all items: [B, N]; column 0 is the padding item.
 
         Args:
             interaction (Interaction): item_id_list [B, L], item_length [B].
-            items (torch.LongTensor, optional): [U] the only items to score, equal ones equally; the result is [B, U].
+            items (torch.LongTensor, optional): [U] the only items to score, equal ones equally and by the encoder
+                alone; the result is [B, U].
         """
         states = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
         if items is not None:
             return self.queries(states) @ self.keys(self.item_table()[items]).T
         scores = self.queries(states) @ self.keys(self.item_table()).T
-        return scores if self.tied_items is None else self.tied_items.shift_all(scores, interaction[self.ITEM_SEQ])
+        if self.tied_items is not None:
+            scores = self.tied_items.shift_all(scores, interaction[self.ITEM_SEQ])
+        if self.co_occurrence is None:
+            return scores
+        return self.co_occurrence.add_to_all(scores, interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])

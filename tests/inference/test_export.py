@@ -93,6 +93,17 @@ def test_onnx_of_a_stock_model(trained, tmp_path):
         export_onnx(Recommender.load(trained["CORE"][0]), tmp_path / "core.onnx")
 
 
+def test_vectors_of_a_run_with_co_occurrence_are_those_of_the_encoder_and_say_so(trained, tmp_path):
+    run = trained["VQRec code+text with co-occurrence"][0]
+    recommender = Recommender.load(run)
+    said = export_parquet(recommender, tmp_path / "items.parquet")
+    assert said.endswith("L2-normalised, without the co-occurrence that the run's scores have")
+    vectors = recommender.sequence_embeddings([["i1", "i2"]]).vectors @ recommender.item_embeddings().vectors.T
+    scores = recommender.recommend([["i1", "i2"]], k=12, filter_seen=False).set_index("item").score
+    added = scores[recommender.item_embeddings().ids].to_numpy() - vectors[0] / recommender.config["temperature"]
+    assert (added > -1e-3).all() and (added > 0.1).any() and (np.abs(added) < 1e-3).any()
+
+
 @can_export
 def test_an_export_that_differs_is_refused_and_not_kept(recommender, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")

@@ -1,4 +1,6 @@
+import dataclasses
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -13,9 +15,10 @@ ITEMS = [f"i{number}" for number in range(12)]
 
 
 FINE_TUNED = ["fine-tuned", "fine-tuned with text", "fine-tuned with ids"]
+WITH_CO_OCCURRENCE = [f"{name} with co-occurrence" for name in ("VQRec", "VQRec code+text", "SASRec")]
 MODELS = [
     "VQRec", "with text", "with ids", *FINE_TUNED, "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec",
-    "UniSRec with ids", "FDSA", "S3Rec", "RecGURU",
+    "UniSRec with ids", "FDSA", "S3Rec", "RecGURU", *WITH_CO_OCCURRENCE,
 ]  # fmt: skip
 
 
@@ -29,6 +32,44 @@ def test_the_scores_are_those_of_the_model(trained, name):
         assert own["rank"].tolist() == list(range(1, 13)) and sorted(own.item) == sorted(ITEMS)
         assert np.allclose(own.score, [expected[ITEMS.index(item)] for item in own.item], atol=1e-5)
         assert (np.diff(own.score) <= 0).all()
+
+
+@pytest.mark.parametrize("name", WITH_CO_OCCURRENCE)
+def test_co_occurrence_is_added_to_the_items_that_are_scored_and_to_no_other(trained, name, tmp_path):
+    run, (histories, scores) = trained[name]
+    recommender, plain = Recommender.load(run), Recommender.load(run)
+    without = dataclasses.replace(plain.catalogue, item_pairs=None, pair_counts=None)
+    write_catalogue(tmp_path, without)
+    shutil.copyfile(run / "checkpoint.safetensors", tmp_path / "checkpoint.safetensors")
+    plain = Recommender.load(tmp_path)
+    wanted = ["i2", "i7", "i11"]
+    found = recommender.recommend(histories, k=3, filter_seen=False, candidates=wanted).set_index(["user", "item"])
+    base = plain.recommend(histories, k=3, filter_seen=False, candidates=wanted).set_index(["user", "item"])
+    for (user, item), row in found.iterrows():
+        assert np.isclose(row.score, scores[user][ITEMS.index(item)], atol=1e-5)
+    assert (found.score - base.score[found.index] > 0.1).any() and (found.score - base.score[found.index] > -1e-5).all()
+    if name.startswith("SASRec"):
+        return
+    for each in (recommender, plain):
+        each.add_items({"new": "purple glue"})
+        each.remove_items(["i7"])
+    history = [["i2", "new"], ["new"], ["i3"]]
+    found = recommender.recommend(history, k=20, filter_seen=False).set_index(["user", "item"]).score
+    base = plain.recommend(history, k=20, filter_seen=False).set_index(["user", "item"]).score
+    assert len(found) == len(base) == 36 and set(found.index) == set(base.index)
+    added = found - base[found.index]
+    assert np.allclose(added[1], 0, atol=1e-5)
+    assert (added[0] > 0.1).any() and (added[2] > 0.1).any()
+    catalogue, options = recommender.catalogue, recommender.config  # an added item: as the formula of its neighbours
+    times = dict(zip(map(tuple, catalogue.item_pairs.tolist()), catalogue.pair_counts.tolist()))
+    total = [sum(n for pair, n in times.items() if row in pair) for row in range(12)]
+    strength = [times.get((min(3, row), max(3, row)), 0) / ((total[3] * total[row]) ** 0.25 or 1) for row in range(12)]
+    mean = np.dot(np.array(strength)[catalogue.neighbours[0]], catalogue.weights[0])
+    assert np.isclose(added[2, "new"], np.log1p(options["co_occurrence_scale"] * mean), atol=1e-5)
+    saved = tmp_path / "copy"
+    recommender.save(saved)
+    again = Recommender.load(saved).recommend(history, k=20, filter_seen=False).set_index(["user", "item"]).score
+    assert np.allclose(again[found.index], found, atol=1e-6)
 
 
 def test_the_run_folder_is_enough_and_nothing_is_unpickled(run, monkeypatch):

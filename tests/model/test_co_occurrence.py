@@ -1,0 +1,142 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from recbole.data import data_preparation
+from recbole.data.interaction import Interaction
+from small import small_config, write_codes, write_inter
+
+from recbole_vqrec.data.dataset import create_dataset
+from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.co_occurrence import CoOccurrence
+
+# what comes before the last two items is training: a-b and b-c, b-c, a-d, d-d, c-b
+SEQUENCES = {"u": "abcab", "v": "bcab", "w": "adda", "x": "ddbc", "y": "cbad"}
+OPTIONS = {
+    "co_occurrence_weight": 2.0, "co_occurrence_decay": 0.5, "co_occurrence_scale": 3.0, "co_occurrence_history": 2,
+}  # fmt: skip
+
+
+def prepared(tmp_path, **options):
+    write_inter(tmp_path / "tiny", "tiny", {user: list(items) for user, items in SEQUENCES.items()})
+    write_codes(tmp_path / "tiny", "tiny", "abcd")
+    config = small_config(data_path=str(tmp_path), topk=[2], valid_metric="NDCG@2", **options)
+    dataset = create_dataset(config)
+    return config, dataset, data_preparation(config, dataset)
+
+
+def reference(sequences, weight, decay, scale, steps):
+    """Return (history, item) -> what is added, of training sequences, by the formula as it is written."""
+    count = {}
+    for items in sequences:
+        for pair in zip(items, items[1:]):
+            count[frozenset(pair)] = count.get(frozenset(pair), 0) + 1
+    total = {}
+    for pair, times in count.items():
+        for item in pair:
+            total[item] = total.get(item, 0) + times
+
+    def added(history, item):
+        value = 0
+        for step, each in enumerate(history[::-1][:steps]):
+            times = count.get(frozenset([each, item]), 0)
+            if times:
+                value += decay**step * math.log(1 + scale * times / (total[each] * total[item]) ** 0.25)
+        return weight * value
+
+    return added
+
+
+def test_pairs_are_those_of_the_training_split_in_either_order(tmp_path):
+    _, dataset, (train, valid, test) = prepared(tmp_path, co_occurrence_weight=1)
+    tokens = dataset.field2id_token["item_id"]
+    for split in (train, valid, test):
+        pairs, counts = split._dataset.item_pairs
+        found = {"".join(sorted(tokens[pair])): count for pair, count in zip(pairs.numpy(), counts.tolist())}
+        assert found == {"ab": 1, "bc": 3, "ad": 1, "dd": 1}
+
+
+def test_scores_have_the_co_occurrence_of_the_latest_items(tmp_path):
+    config, dataset, (train, *_) = prepared(tmp_path, **OPTIONS)
+    plain_config, _, (plain_train, *_) = prepared(tmp_path)
+    model = config.model_class(config, train._dataset).eval()
+    plain = plain_config.model_class(plain_config, plain_train._dataset).eval()
+    assert model.state_dict().keys() == plain.state_dict().keys()  # nothing in checkpoints depends on it
+    plain.load_state_dict(model.state_dict())
+    tokens = dataset.field2id_token["item_id"]
+    row = {token: index for index, token in enumerate(tokens)}
+    added = reference(["abc", "bc", "ad", "dd", "cb"], 2.0, 0.5, 3.0, 2)
+    histories = ["a", "ab", "abc", "dda", "ad"]
+    items = torch.zeros(5, 3, dtype=torch.long)
+    for index, history in enumerate(histories):
+        items[index, : len(history)] = torch.tensor([row[item] for item in history])
+    batch = Interaction({"item_id_list": items, "item_length": torch.tensor([1, 2, 3, 3, 2])})
+    with torch.no_grad():
+        difference = model.full_sort_predict(batch) - plain.full_sort_predict(batch)
+    expected = torch.tensor([[0, *(added(history, item) for item in tokens[1:])] for history in histories])
+    assert torch.allclose(difference, expected, atol=1e-5)
+
+
+def test_items_that_training_has_not_seen_have_none():
+    pairs, counts = torch.tensor([[1, 2], [2, 2]]), torch.tensor([4, 1])
+    co_occurrence = CoOccurrence(pairs, counts, OPTIONS)
+    scores = co_occurrence.add_to_all(torch.zeros(3, 8), torch.tensor([[7], [5], [1]]), torch.tensor([1, 1, 1]))
+    assert scores[:2].count_nonzero() == 0 and scores[2].nonzero().tolist() == [[2]]
+    empty = CoOccurrence(pairs[:0], counts[:0], OPTIONS)
+    assert empty.add_to_all(torch.zeros(1, 8), torch.tensor([[7]]), torch.tensor([1])).count_nonzero() == 0
+
+
+@given(st.integers(0, 10_000))
+def test_one_item_and_all_items_agree_with_the_formula(seed):
+    draw = torch.Generator().manual_seed(seed)
+
+    def random(high, *shape):
+        return torch.randint(1, high, shape, generator=draw)
+
+    sequences = [random(6, int(random(7, 1))).tolist() for _ in range(4)]
+    count = {}
+    for items in sequences:
+        for pair in zip(items, items[1:]):
+            key = (min(pair), max(pair))
+            count[key] = count.get(key, 0) + 1
+    pairs = torch.tensor(list(count), dtype=torch.long).view(-1, 2)
+    co_occurrence = CoOccurrence(pairs, torch.tensor(list(count.values()), dtype=torch.long), OPTIONS)
+    lengths, histories, chosen = random(5, 3), random(6, 3, 4), random(6, 3)
+    histories = histories * (torch.arange(4) < lengths[:, None])
+    scores = torch.rand(3, 6, generator=draw)
+    everything = co_occurrence.add_to_all(scores.clone(), histories, lengths)
+    added = reference(sequences, 2.0, 0.5, 3.0, 2)
+    expected = [[added(each[:n], item) for item in range(6)] for each, n in zip(histories.tolist(), lengths.tolist())]
+    assert torch.allclose(everything - scores, torch.tensor(expected), atol=1e-5)
+    one = co_occurrence.add_to_one(scores[torch.arange(3), chosen], chosen, histories, lengths)
+    assert torch.allclose(one, everything[torch.arange(3), chosen], atol=1e-6)
+
+
+def test_it_is_off_in_pre_training_and_unless_asked_for(tmp_path):
+    config, _, (train, *_) = prepared(tmp_path)
+    assert train._dataset.item_pairs is None
+    assert config.model_class(config, train._dataset).co_occurrence is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("co_occurrence_weight", -1, "co_occurrence_weight: -1, expected a number of at least 0"),
+        ("co_occurrence_weight", "much", "co_occurrence_weight: 'much', expected a number"),
+        ("co_occurrence_decay", 1.5, r"co_occurrence_decay: 1.5, expected a number in \(0, 1\]"),
+        ("co_occurrence_scale", 0, "co_occurrence_scale: 0, expected a number above 0"),
+        ("co_occurrence_history", 2.5, "co_occurrence_history: 2.5, expected a whole number"),
+    ],
+)
+def test_options_out_of_range_are_named(name, value, expected):
+    with pytest.raises(VQRecError, match=expected):
+        CoOccurrence(torch.tensor([[1, 2]]), torch.tensor([1]), {**OPTIONS, name: value})
+
+
+def test_a_data_set_of_another_package_is_refused(tmp_path):
+    config, _, (train, *_) = prepared(tmp_path, co_occurrence_weight=1)
+    del train._dataset.item_pairs
+    with pytest.raises(VQRecError, match="build it with recbole_vqrec"):
+        config.model_class(config, train._dataset)
