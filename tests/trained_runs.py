@@ -13,7 +13,7 @@ from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.quantization.encode import encode_dataset
 
 ITEMS = [f"i{number}" for number in range(12)]
-NAMES = ("VQRec", "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec", "FDSA", "RecGURU")
+NAMES = ("VQRec", "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec", "FDSA", "RecGURU", "ItemCoOccurrence")
 CO_OCCURRENCE = {"VQRec": {}, "VQRec code+text": {"item_representation": "code+text"}, "SASRec": {}}
 COLOURS = ["red", "green", "blue", "grey"]
 TEXTS = {item: f"{COLOURS[row % 4]} {'glue' if row % 3 else 'tape'} {row}" for row, item in enumerate(ITEMS)}

@@ -84,7 +84,7 @@ class ModelEngine:
         interaction = self._interaction(rows)
         try:
             state = self.model.forward(interaction[self.model.ITEM_SEQ], interaction[self.model.ITEM_SEQ_LEN])
-        except TypeError:  # a model that reads more or less than items and lengths
+        except (TypeError, NotImplementedError):  # a model that reads more or less than items and lengths, or has none
             self._refuse()
         vectors = self._table()
         if state.dim() != 2 or state.shape[1] != vectors.shape[1]:

@@ -1,7 +1,6 @@
 """A config's model, ours or RecBole's, with what is added to its scores."""
 
 from recbole_vqrec.model.co_occurrence import create_co_occurrence
-from recbole_vqrec.model.next_item import NextItemModel
 
 
 def create_model(config, dataset):
@@ -15,7 +14,7 @@ def create_model(config, dataset):
         VQRecError: as the model and `create_co_occurrence`.
     """
     model = config.model_class(config, dataset)
-    if not isinstance(model, NextItemModel):
+    if not hasattr(model, "co_occurrence"):
         _add_co_occurrence(model, create_co_occurrence(config, dataset))
     return model.to(config["device"])
 

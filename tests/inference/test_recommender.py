@@ -18,7 +18,8 @@ FINE_TUNED = ["fine-tuned", "fine-tuned with text", "fine-tuned with ids"]
 WITH_CO_OCCURRENCE = [f"{name} with co-occurrence" for name in ("VQRec", "VQRec code+text", "SASRec")]
 MODELS = [
     "VQRec", "with text", "with ids", *FINE_TUNED, "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec",
-    "UniSRec with ids", "FDSA", "S3Rec", "RecGURU", *WITH_CO_OCCURRENCE,
+    "UniSRec with ids", "FDSA", "S3Rec", "RecGURU", "ItemCoOccurrence",
+    *WITH_CO_OCCURRENCE,
 ]  # fmt: skip
 
 

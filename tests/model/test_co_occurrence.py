@@ -11,6 +11,7 @@ from small import small_config, write_codes, write_inter
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.co_occurrence import CoOccurrence
+from recbole_vqrec.model.create import create_model
 
 # what comes before the last two items is training: a-b and b-c, b-c, a-d, d-d, c-b
 SEQUENCES = {"u": "abcab", "v": "bcab", "w": "adda", "x": "ddbc", "y": "cbad"}
@@ -140,3 +141,47 @@ def test_a_data_set_of_another_package_is_refused(tmp_path):
     del train._dataset.item_pairs
     with pytest.raises(VQRecError, match="build it with recbole_vqrec"):
         config.model_class(config, train._dataset)
+
+
+def test_the_baseline_scores_with_nothing_else_and_popularity_orders_the_rest(tmp_path):
+    write_inter(tmp_path / "tiny", "tiny", {user: list(items) for user, items in SEQUENCES.items()})
+    options = {**OPTIONS, "data_path": str(tmp_path), "topk": [2], "valid_metric": "NDCG@2"}
+    config = small_config("ItemCoOccurrence", **options)
+    dataset = create_dataset(config)
+    train, *_ = data_preparation(config, dataset)
+    model = create_model(config, train._dataset).eval()
+    tokens = list(dataset.field2id_token["item_id"])
+    batch = Interaction({"item_id_list": torch.tensor([[tokens.index("a")]]), "item_length": torch.tensor([1])})
+    scores = dict(zip(tokens, model.full_sort_predict(batch)[0].tolist()))
+    added = reference(["abc", "bc", "ad", "dd", "cb"], 2.0, 0.5, 3.0, 2)
+    popularity = {"a": 2, "b": 3, "c": 3, "d": 3}
+    expected = {item: added("a", item) + 1e-3 * math.log(1 + count) for item, count in popularity.items()}
+    assert {item: scores[item] for item in "abcd"} == pytest.approx(expected, abs=1e-6)
+    for item in "bc":
+        batch.update(Interaction({"item_id": torch.tensor([tokens.index(item)])}))
+        assert model.predict(batch).tolist() == pytest.approx([expected[item]], abs=1e-6)
+    config["co_occurrence_weight"] = 0
+    with pytest.raises(VQRecError, match="co_occurrence_weight: 0, ItemCoOccurrence has nothing else"):
+        create_model(config, train._dataset)
+
+
+def test_models_of_recbole_score_with_it_too(tmp_path):
+    write_inter(tmp_path / "tiny", "tiny", {user: list(items) for user, items in SEQUENCES.items()})
+    options = {"data_path": str(tmp_path), "topk": [2], "valid_metric": "NDCG@2"}
+    scores = {}
+    for weight in (0, 2.0):
+        config = small_config("GRU4Rec", **{**options, **OPTIONS, "co_occurrence_weight": weight})
+        dataset = create_dataset(config)
+        train, _, test = data_preparation(config, dataset)
+        torch.manual_seed(1)
+        model = create_model(config, train._dataset).eval()
+        batch = next(iter(test))[0]
+        batch.update(Interaction({"item_id": torch.full((len(batch),), 1)}))
+        with torch.no_grad():
+            scores[weight] = model.full_sort_predict(batch).view(len(batch), -1)
+            assert torch.allclose(model.predict(batch), scores[weight][:, 1], atol=1e-5)
+    tokens, items, lengths = dataset.field2id_token["item_id"], batch["item_id_list"], batch["item_length"]
+    histories = [tokens[each[:length]].tolist() for each, length in zip(items, lengths)]
+    added = reference(["abc", "bc", "ad", "dd", "cb"], 2.0, 0.5, 3.0, 2)
+    expected = torch.tensor([[0, *(added(history, item) for item in tokens[1:])] for history in histories])
+    assert torch.allclose(scores[2.0] - scores[0], expected, atol=1e-5) and expected.count_nonzero() > 5
