@@ -14,6 +14,9 @@ from recbole_vqrec.trainer import checkpoint
 
 STEPS = 6
 
+# no further training: what followed one another in the target's training data is added to the scores
+SCORED_ONLY = {"preset": "zero_shot", "permutation": "none", "co_occurrence_weight": 1}
+
 
 def demo(config_file_list=None, config_dict=None):
     """Do the whole job on the embedded data and print what it made and where.
@@ -23,8 +26,8 @@ def demo(config_file_list=None, config_dict=None):
         config_dict (dict, optional): options, win over the files.
 
     Returns:
-        list of dict: results of the target domain as `quick_start.run` gives them: the pre-trained model, then each of
-        `models` from scratch.
+        list of dict: results of the target domain as `quick_start.run` gives them: the pre-trained model, the same
+        with co-occurrence added to its scores, then each of `models` from scratch.
     """
     start = time.perf_counter()
     files = config_file_list or [str(props_folder() / "demo.yaml")]
@@ -50,8 +53,10 @@ def demo(config_file_list=None, config_dict=None):
     models = options["models"]
     print(f"[5/{STEPS}] on {target}: fine-tune it; train {', '.join(models)} from scratch; with early stopping")
     tuned = quick_start.finetune(target, pretrained["run"], files, config_dict)
+    counted = quick_start.finetune(target, tuned["run"], files, {**(config_dict or {}), **SCORED_ONLY})
     results = [quick_start.run(name, target, files, config_dict) for name in models]
-    results = [{**tuned, "model": "VQRec, pre-trained"}, *results]
+    named = {"VQRec, pre-trained": tuned, "and co-occurrence": counted}
+    results = [*({**result, "model": name} for name, result in named.items()), *results]
     # 6. one table
     table = run_table.write_table(Path(options["checkpoint_dir"]), results)
     print(f"[6/{STEPS}] test results on {target}, full ranking\n\n{run_table.table(results)}\n")
