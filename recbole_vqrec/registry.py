@@ -49,7 +49,11 @@ OWN_MODELS = {
         "recbole_vqrec.trainer.two_stage_trainer:TwoStageTrainer",
     ),
     "RecGURU": ModelEntry("recbole_vqrec.model.recguru:RecGURU", ALL_POSITIONS),
-    "ItemCoOccurrence": ModelEntry("recbole_vqrec.model.itemcooccurrence:ItemCoOccurrence", ALL_POSITIONS),
+    "ItemCoOccurrence": ModelEntry(
+        "recbole_vqrec.model.itemcooccurrence:ItemCoOccurrence",
+        ALL_POSITIONS,
+        trainer="recbole_vqrec.trainer.counting_trainer:CountingTrainer",
+    ),
 }
 
 # RecBole models whose result is known not to depend on padding (tests/test_parity.py); all others get stock rows.

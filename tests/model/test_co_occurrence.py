@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recbole.data import data_preparation
 from recbole.data.interaction import Interaction
-from small import small_config, write_codes, write_inter
+from small import SMALL, small_config, write_codes, write_inter
 
+from recbole_vqrec import quick_start
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.co_occurrence import CoOccurrence
@@ -160,6 +161,7 @@ def test_the_baseline_scores_with_nothing_else_and_popularity_orders_the_rest(tm
     for item in "bc":
         batch.update(Interaction({"item_id": torch.tensor([tokens.index(item)])}))
         assert model.predict(batch).tolist() == pytest.approx([expected[item]], abs=1e-6)
+    assert quick_start.run("ItemCoOccurrence", "tiny", None, {**SMALL, **options, "epochs": 9})["epochs"] == 1
     config["co_occurrence_weight"] = 0
     with pytest.raises(VQRecError, match="co_occurrence_weight: 0, ItemCoOccurrence has nothing else"):
         create_model(config, train._dataset)
