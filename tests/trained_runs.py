@@ -14,7 +14,11 @@ from recbole_vqrec.quantization.encode import encode_dataset
 
 ITEMS = [f"i{number}" for number in range(12)]
 NAMES = ("VQRec", "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec", "FDSA", "RecGURU", "ItemCoOccurrence")
-CO_OCCURRENCE = {"VQRec": {}, "VQRec code+text": {"item_representation": "code+text"}, "SASRec": {}}
+CO_OCCURRENCE = {
+    "VQRec": {"seen_weight": -3},
+    "VQRec code+text": {"item_representation": "code+text"},
+    "SASRec": {"seen_weight": 2.5},
+}
 COLOURS = ["red", "green", "blue", "grey"]
 TEXTS = {item: f"{COLOURS[row % 4]} {'glue' if row % 3 else 'tape'} {row}" for row, item in enumerate(ITEMS)}
 SEQUENCES = {

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from recbole_vqrec.inference.co_occurrence import columns_of
+from recbole_vqrec.inference.history_scores import columns_of
 from recbole_vqrec.inference.histories import padded
 from recbole_vqrec.inference.neighbours import placed
 from recbole_vqrec.model.packed_sequences import PackedSequences
@@ -24,13 +24,13 @@ class CodeEngine:
         config (Config): of the run.
         catalogue (Catalogue): N items with codes.
         known (CodeEngine, optional): one for fewer items of the same model.
-        co_occurrence (ServedCoOccurrence, optional): what the scores get beyond the model's.
+        history_scores (ServedHistoryScores, optional): what histories add to the model's scores.
     """
 
     normalised = True
 
-    def __init__(self, model, config, catalogue, known=None, co_occurrence=None):
-        self.model, self.config, self.co_occurrence = model, config, co_occurrence
+    def __init__(self, model, config, catalogue, known=None, history_scores=None):
+        self.model, self.config, self.history_scores = model, config, history_scores
         for name, buffer in list(model.items.named_buffers(recurse=False)):
             if len(buffer) == len(catalogue) + 1:  # eight times the memory of the codes, and not read here
                 setattr(model.items, name, buffer[:1].clone())
@@ -57,8 +57,8 @@ class CodeEngine:
 
     def with_catalogue(self, catalogue):
         """Return an engine for a changed catalogue of the same model."""
-        co_occurrence = self.co_occurrence and self.co_occurrence.with_catalogue(catalogue)
-        return CodeEngine(self.model, self.config, catalogue, self, co_occurrence)
+        history_scores = self.history_scores and self.history_scores.with_catalogue(catalogue)
+        return CodeEngine(self.model, self.config, catalogue, self, history_scores)
 
     @torch.inference_mode()
     def sequence_vectors(self, rows):
@@ -92,7 +92,7 @@ class CodeEngine:
         blocks = self.similar(self.sequence_vectors(rows) / self.model.temperature, among)
         if self.tied_items.any:
             blocks = self._with_ties_in_order(blocks, rows, among)
-        yield from self.co_occurrence.add_to(blocks, rows, among) if self.co_occurrence else blocks
+        yield from self.history_scores.add_to(blocks, rows, among) if self.history_scores else blocks
 
     def _with_ties_in_order(self, blocks, rows, among):
         user, column = self._seen_ties(rows, among)

@@ -107,4 +107,4 @@ def _shared_neighbours(exact, made, vectors):
 def _normalisation(recommender):
     engine = recommender.served.engine
     normalised = "L2-normalised" if engine.normalised else "not normalised"
-    return f"{normalised}, without the co-occurrence that the run's scores have" if engine.co_occurrence else normalised
+    return f"{normalised}, without what histories add to the run's scores" if engine.history_scores else normalised

@@ -23,12 +23,12 @@ class ModelEngine:
         config (Config): of the run.
         catalogue (Catalogue): N items.
         state (dict): the model's state, from which it is rebuilt for other items.
-        co_occurrence (ServedCoOccurrence, optional): what the scores get beyond the model's.
+        history_scores (ServedHistoryScores, optional): what histories add to the model's scores.
     """
 
-    def __init__(self, model, config, catalogue, state, co_occurrence=None):
+    def __init__(self, model, config, catalogue, state, history_scores=None):
         self.model, self.config, self.catalogue, self.state = model, config, catalogue, state
-        self.co_occurrence = co_occurrence
+        self.history_scores = history_scores
         self.full_length = registry.known(config["model"]).batches == registry.STOCK_ROWS
         self.normalised = getattr(model, "temperature", None) is not None
         self.placed = None
@@ -40,8 +40,8 @@ class ModelEngine:
         model = self.model
         if len(catalogue) != len(self.catalogue) or catalogue.text_vectors is not None:
             model = with_items(model, self.config, catalogue, self.state, self.catalogue)
-        co_occurrence = self.co_occurrence and self.co_occurrence.with_catalogue(catalogue)
-        return ModelEngine(model, self.config, catalogue, self.state, co_occurrence)
+        history_scores = self.history_scores and self.history_scores.with_catalogue(catalogue)
+        return ModelEngine(model, self.config, catalogue, self.state, history_scores)
 
     @torch.inference_mode()
     def _place(self):
@@ -72,7 +72,7 @@ class ModelEngine:
         """Yield (0, scores [U, n]) of histories, lists of item rows, none empty: one block of all items."""
         scores = self._scores(self._interaction(rows))
         blocks = [(0, scores if among is None else scores[:, among])]
-        yield from self.co_occurrence.add_to(blocks, rows, among) if self.co_occurrence else blocks
+        yield from self.history_scores.add_to(blocks, rows, among) if self.history_scores else blocks
 
     @torch.inference_mode()
     def sequence_vectors(self, rows):

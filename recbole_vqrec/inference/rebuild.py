@@ -31,7 +31,7 @@ class CatalogueDataset:
         codebooks, codes_per_codebook (int): D and M.
         item_text_vectors (torch.FloatTensor): [1 + N, d_w], where the catalogue has text vectors.
         item_popularity (torch.LongTensor): [1 + N].
-        item_pairs (None): what followed one another is added by the engine, which knows added items too.
+        scored_by_engine (bool): the engine adds what histories add, since it knows added items too.
         item_attributes (torch.BoolTensor): [1 + N, attributes], none set, of models that have learned attributes.
     """
 
@@ -40,7 +40,7 @@ class CatalogueDataset:
         self.iid_field, self.uid_field = config["ITEM_ID_FIELD"], config["USER_ID_FIELD"]
         self.field2id_token = {self.iid_field: np.array(["[PAD]", *catalogue.item_ids])}
         self.field2seqlen = {f"{self.iid_field}{config['LIST_SUFFIX']}": config["MAX_ITEM_LIST_LENGTH"]}
-        self.item_pairs = None
+        self.scored_by_engine = True
         self.item_popularity = F.pad(torch.from_numpy(catalogue.popularity), (1, 0))
         if catalogue.codes is not None:
             self.codebooks, self.codes_per_codebook = catalogue.codes.shape[1], catalogue.codes_per_codebook

@@ -122,7 +122,8 @@ class Recommender(ServedRun):
         """Return the `Vectors` of the items that are recommended.
 
         For models that score by cosine (VQRec) they are L2-normalised: score = product with a sequence embedding /
-        temperature. For others the product is the score. Co-occurrence is no part of the vectors.
+        temperature. For others the product is the score. What histories add (seen_weight, co-occurrence) is no part
+        of it.
 
         Raises:
             VQRecError: the model has no such vectors.

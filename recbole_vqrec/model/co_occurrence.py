@@ -108,16 +108,16 @@ def ranges(start, rows):
 
 
 def create_co_occurrence(config, dataset):
-    """Return the `CoOccurrence` of a data set, or None where it is switched off and in pre-training on many domains.
+    """Return the `CoOccurrence` of a data set, or None where it is switched off.
 
     Args:
         config (Config): see `CoOccurrence`.
-        dataset (SequenceDataset): gives `item_pairs`, or None where an engine adds the co-occurrence itself.
+        dataset (SequenceDataset): gives `item_pairs`, None where it has none.
 
     Raises:
         VQRecError: an option out of its range; a data set that is not of this package.
     """
-    if not config["co_occurrence_weight"] or config["stage"] == "pretrain":
+    if not config["co_occurrence_weight"]:
         return None
     if not hasattr(dataset, "item_pairs"):
         raise VQRecError(

@@ -10,7 +10,7 @@ from recbole.utils import InputType
 
 from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.model.co_occurrence import create_co_occurrence
+from recbole_vqrec.model.history_scores import create_history_scores
 from recbole_vqrec.model.losses import full_softmax_loss
 from recbole_vqrec.model.packed_sequences import PackedSequences
 
@@ -40,7 +40,7 @@ class NextItemModel(SequentialRecommender):
         if config["loss_type"] != "CE":
             raise VQRecError(f"loss_type: '{config['loss_type']}', {config['model']} trains with CE")
         self.tied_items = None
-        self.co_occurrence = create_co_occurrence(config, dataset)
+        self.history_scores = create_history_scores(config, dataset)
         self._evaluation_table = None
 
     def train(self, mode=True):
@@ -139,10 +139,10 @@ class NextItemModel(SequentialRecommender):
         scores = (self.queries(states) * self.keys(items)).sum(dim=-1)
         if self.tied_items is not None:
             scores = self.tied_items.shift_one(scores, interaction[self.ITEM_ID], interaction[self.ITEM_SEQ])
-        if self.co_occurrence is None:
+        if self.history_scores is None:
             return scores
         history = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
-        return self.co_occurrence.add_to_one(scores, interaction[self.ITEM_ID], *history)
+        return self.history_scores.add_to_one(scores, interaction[self.ITEM_ID], *history)
 
     def full_sort_predict(self, interaction, items=None):
         """Return the scores of all items: [B, N]; column 0 is the padding item.
@@ -158,6 +158,6 @@ class NextItemModel(SequentialRecommender):
         scores = self.queries(states) @ self.keys(self.item_table()).T
         if self.tied_items is not None:
             scores = self.tied_items.shift_all(scores, interaction[self.ITEM_SEQ])
-        if self.co_occurrence is None:
+        if self.history_scores is None:
             return scores
-        return self.co_occurrence.add_to_all(scores, interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+        return self.history_scores.add_to_all(scores, interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])

@@ -97,7 +97,7 @@ def test_vectors_of_a_run_with_co_occurrence_are_those_of_the_encoder_and_say_so
     run = trained["VQRec code+text with co-occurrence"][0]
     recommender = Recommender.load(run)
     said = export_parquet(recommender, tmp_path / "items.parquet")
-    assert said.endswith("L2-normalised, without the co-occurrence that the run's scores have")
+    assert said.endswith("L2-normalised, without what histories add to the run's scores")
     vectors = recommender.sequence_embeddings([["i1", "i2"]]).vectors @ recommender.item_embeddings().vectors.T
     scores = recommender.recommend([["i1", "i2"]], k=12, filter_seen=False).set_index("item").score
     added = scores[recommender.item_embeddings().ids].to_numpy() - vectors[0] / recommender.config["temperature"]

@@ -119,7 +119,7 @@ def test_one_item_and_all_items_agree_with_the_formula(seed):
 def test_it_is_off_in_pre_training_and_unless_asked_for(tmp_path):
     config, _, (train, *_) = prepared(tmp_path)
     assert train._dataset.item_pairs is None
-    assert config.model_class(config, train._dataset).co_occurrence is None
+    assert config.model_class(config, train._dataset).history_scores is None
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,34 @@
-"""Co-occurrence in serving: what followed one another in training, for histories and items of the catalogue.
+"""What histories add to scores in serving: items that are in them, what followed their items in training.
 
-Axis legend: U users, N items without padding, A of them added after training, P neighbours, n items of a block, R items,
-e entries.
+Axis legend: U users, N items without padding, A of them added after training, P neighbours, n items of a block,
+R items, e entries.
 """
+
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from recbole_vqrec.inference.histories import padded
-from recbole_vqrec.model.co_occurrence import CoOccurrence, ranges
+from recbole_vqrec.model.co_occurrence import ranges
+from recbole_vqrec.model.history_scores import create_history_scores
 
 
-class ServedCoOccurrence:
-    """Adds the co-occurrence to scores; an added item has the weighted mean of that of its neighbours by text.
+class ServedHistoryScores:
+    """Adds to scores what `HistoryScores` does; an added item has the mean co-occurrence of its neighbours by text.
 
-    Without that, new items would fall behind all others. In a history an added item brings nothing.
+    Without that, new items would fall behind all others. In a history an added item brings no co-occurrence.
 
     Args:
-        co_occurrence (CoOccurrence): of the trained items, numbered from 1.
+        history_scores (HistoryScores): of the trained items, numbered from 1.
         catalogue (Catalogue): N items.
+        device (str): where the scores are.
     """
 
-    def __init__(self, co_occurrence, catalogue):
-        self.co_occurrence, self.trained, self.added = co_occurrence, catalogue.trained, 0
-        device = co_occurrence.start.device
-        if catalogue.neighbours is not None and len(catalogue.neighbours):
+    def __init__(self, history_scores, catalogue, device):
+        self.history_scores, self.co_occurrence, self.device = history_scores, history_scores.co_occurrence, device
+        self.trained, self.added = catalogue.trained, 0
+        if self.co_occurrence is not None and catalogue.neighbours is not None and len(catalogue.neighbours):
             neighbours = torch.from_numpy(catalogue.neighbours).long().to(device)
             self.added = len(neighbours)
             order = torch.argsort(neighbours.flatten(), stable=True)
@@ -35,10 +39,10 @@ class ServedCoOccurrence:
 
     def with_catalogue(self, catalogue):
         """Return the same for a changed catalogue."""
-        return ServedCoOccurrence(self.co_occurrence, catalogue)
+        return ServedHistoryScores(self.history_scores, catalogue, self.device)
 
     def add_to(self, blocks, rows, among):
-        """Yield blocks of scores with the co-occurrence.
+        """Yield blocks of scores with what the histories add.
 
         Args:
             blocks (iterable): (first item among those scored, scores [U, n]).
@@ -54,9 +58,14 @@ class ServedCoOccurrence:
 
     def _entries(self, rows):
         """Return user [e], item row [e] and what is added [e]."""
-        device, found = self.co_occurrence.start.device, []
-        lengths = torch.tensor([len(each) for each in rows], device=device)
-        histories = padded([np.asarray(each) + 1 for each in rows], device, fill=0)
+        sizes = torch.tensor([len(set(each)) for each in rows], device=self.device)
+        users = torch.repeat_interleave(torch.arange(len(rows), device=self.device), sizes)
+        seen = torch.tensor([item for each in rows for item in set(each)], device=self.device)
+        found = [(users, seen, torch.full(seen.shape, float(self.history_scores.seen_weight), device=self.device))]
+        if self.co_occurrence is None:
+            return found[0]
+        lengths = torch.tensor([len(each) for each in rows], device=self.device)
+        histories = padded([np.asarray(each) + 1 for each in rows], self.device, fill=0)
         for step, user, item, strength in self.co_occurrence.entries(histories, lengths):
             found.append((user, item - 1, self.co_occurrence.value(step, strength)))
             if self.added:
@@ -74,12 +83,16 @@ class ServedCoOccurrence:
         return key // self.added, self.trained + key % self.added, summed
 
 
-def create_served_co_occurrence(config, catalogue):
-    """Return the `ServedCoOccurrence` of a run, or None where it scores without."""
-    if catalogue.item_pairs is None:
+def create_served_history_scores(config, catalogue):
+    """Return the `ServedHistoryScores` of a run, or None where it scores without."""
+    dataset = SimpleNamespace(item_pairs=None)
+    if catalogue.item_pairs is not None:
+        pairs, counts = torch.from_numpy(catalogue.item_pairs).long() + 1, torch.from_numpy(catalogue.pair_counts)
+        dataset = SimpleNamespace(item_pairs=(pairs, counts))
+    history_scores = create_history_scores(config, dataset)
+    if history_scores is None:
         return None
-    pairs, counts = torch.from_numpy(catalogue.item_pairs).long() + 1, torch.from_numpy(catalogue.pair_counts)
-    return ServedCoOccurrence(CoOccurrence(pairs, counts, config).to(config["device"]), catalogue)
+    return ServedHistoryScores(history_scores.to(config["device"]), catalogue, config["device"])
 
 
 def columns_of(rows, among):
