@@ -48,19 +48,22 @@ def _yaml_loader():
     return recbole.config.Config._build_yaml_loader(None)
 
 
-def own_defaults(model, dataset=None, stage="train"):
-    """Return our default options for a model, a data set and a stage, every one from props yaml.
+def own_defaults(model, dataset=None, stage="train", recipe="paper"):
+    """Return our default options for a model, a data set, a stage and a recipe, every one from props yaml.
 
     Args:
         model (str): model name.
         dataset (str, optional): data set name.
         stage (str): one of STAGES; "train" has no file of its own.
+        recipe (str): "paper", which has no file either, or another of props/recipe/.
 
     Raises:
-        VQRecError: no such stage.
+        VQRecError: no such stage or recipe.
     """
     refuse_other("stage", stage, STAGES)
     folder = props_folder()
+    recipes = {file.name.partition(".")[0] for file in folder.glob("recipe/*.yaml")}
+    refuse_other("recipe", recipe, ["paper", *sorted(recipes)])
     files = [folder / "overall.yaml", folder / "model" / f"{model}.yaml"]
     if model in registry.OWN_MODELS:
         files.insert(1, folder / "item_codes.yaml")
@@ -68,6 +71,7 @@ def own_defaults(model, dataset=None, stage="train"):
         files += [folder / f"{stage}.yaml", folder / "model" / f"{model}.{stage}.yaml"]
     if dataset:
         files.append(folder / "dataset" / f"{dataset}.yaml")
+    files += [folder / "recipe" / f"{recipe}{part}.yaml" for part in ("", f".{model}", f".{model}.{stage}")]
     defaults = {}
     for file in files:
         if file.is_file():
@@ -159,7 +163,8 @@ class Config(recbole.config.Config):
         super()._load_internal_config_dict(model, model_class, dataset)
         negatives = self.internal_config_dict.get("train_neg_sample_args")
         stage = self.external_config_dict.get("stage", "train")
-        self.internal_config_dict.update(own_defaults(model, dataset, stage))
+        recipe = self.external_config_dict.get("recipe", "paper")
+        self.internal_config_dict.update(own_defaults(model, dataset, stage, recipe))
         if stage == "finetune":
             self._inherit_from_checkpoint()
         loss_type = self.external_config_dict.get("loss_type", self.internal_config_dict.get("loss_type"))
@@ -250,7 +255,7 @@ def fill_defaults(config):
     if isinstance(config, Config):
         return
     of_model = read_props(f"model/{config['model']}.yaml")
-    for name, value in own_defaults(config["model"]).items():
+    for name, value in own_defaults(config["model"], recipe=config["recipe"] or "paper").items():
         if name not in config.final_config_dict or (name in of_model and name not in config.external_config_dict):
             config[name] = value
     config["train_neg_sample_args"] = dict(NO_NEGATIVES)

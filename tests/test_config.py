@@ -122,3 +122,15 @@ def test_every_option_the_package_reads_is_known():
 def test_props_are_valid_yaml_mappings():
     for file in props_folder().rglob("*.yaml"):
         assert isinstance(yaml.safe_load(file.read_text()), dict), file
+
+
+def test_a_recipe_is_a_set_of_defaults_that_given_options_win_over(tiny):
+    assert [small_config()[name] for name in ("item_representation", "seen_weight")] == ["code", 0]
+    best = small_config(recipe="best", seen_weight=-2)
+    assert [best[name] for name in ("item_representation", "seen_weight", "co_occurrence_weight")] == [
+        "code+text+id", -2, 1,
+    ]  # fmt: skip
+    assert own_defaults("SASRec", recipe="best")["seen_weight"] == "auto"
+    assert own_defaults("VQRec", stage="pretrain", recipe="best")["item_representation"] == "code+text"
+    with pytest.raises(VQRecError, match="recipe: 'bset'.*paper.*best"):
+        small_config(recipe="bset")

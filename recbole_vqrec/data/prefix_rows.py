@@ -3,6 +3,8 @@
 Axis legend: R prefix rows, L history limit, N items with padding, P pairs of items.
 """
 
+import math
+
 import numpy as np
 import torch
 
@@ -66,3 +68,18 @@ def training_pairs(dataset):
     low, high = torch.aminmax(torch.stack([last, rows[dataset.iid_field]], dim=1), dim=1)
     key, counts = torch.unique(low * dataset.item_num + high, return_counts=True)
     return torch.stack([key // dataset.item_num, key % dataset.item_num], dim=1), counts
+
+
+def repeat_log_odds(dataset):
+    """Return the log-odds that the next item is one of the history, counted in the training split; at most 0.
+
+    Half a row is added on both sides, so that a split without repeats has a number as well. Where most rows are
+    repeats, histories need no correction.
+
+    Args:
+        dataset (SequentialDataset): the training split.
+    """
+    rows = dataset.inter_feat
+    targets = rows[dataset.iid_field]
+    repeats = int((rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"] == targets[:, None]).any(dim=1).sum())
+    return min(math.log((repeats + 0.5) / (len(targets) - repeats + 0.5)), 0.0)

@@ -56,6 +56,6 @@ def create_history_scores(config, dataset):
         return None
     seen_weight = config["seen_weight"] or 0
     if isinstance(seen_weight, bool) or not isinstance(seen_weight, (int, float)):
-        raise VQRecError(f"seen_weight: {seen_weight!r}, expected a number, such as -5 where users do not buy again")
+        raise VQRecError(f"seen_weight: {seen_weight!r}, expected a number such as -5, or auto")
     co_occurrence = create_co_occurrence(config, dataset)
     return HistoryScores(seen_weight, co_occurrence) if seen_weight or co_occurrence else None

@@ -162,3 +162,15 @@ def test_a_user_of_one_or_two_interactions_is_no_error(tmp_path):
 def test_more_items_asked_for_than_there_are(tiny):
     with pytest.raises(VQRecError, match="topk: 50 of only 12 items in tiny"):
         create_dataset(small_config(topk=[10, 50])).build()
+
+
+def test_the_weight_of_items_of_the_history_is_counted_in_training(tmp_path):
+    # training, without the last two of each user: a -> b, ab -> c, abc -> a (in its history), e -> d
+    write_inter(tmp_path / "again", "again", {"u": [*"abca", "x", "y"], "v": [*"ed", "x", "y"]})
+    config = small_config("SASRec", "again", data_path=str(tmp_path), seen_weight="auto", topk=[2])
+    train, _, _ = create_dataset(config).build()
+    assert len(train) == 4 and config["seen_weight"] == round(np.log(1.5 / 3.5), 2)
+    write_inter(tmp_path / "often", "often", {"u": [*"abababab", "x", "y"]})
+    config = small_config("SASRec", "often", data_path=str(tmp_path), seen_weight="auto", topk=[2])
+    create_dataset(config).build()
+    assert config["seen_weight"] == 0  # most are repeats, so the encoder is left alone
