@@ -14,8 +14,8 @@ from recbole_vqrec.trainer import checkpoint
 
 STEPS = 6
 
-# no further training: what followed one another in the target's training data is added to the scores
-SCORED_ONLY = {"preset": "zero_shot", "permutation": "none", "co_occurrence_weight": 1}
+BEST = {"recipe": "best"}  # what the target's training data say beyond the encoder is added to the scores
+SCORED_ONLY = {**BEST, "preset": "zero_shot", "permutation": "none"}  # the same for a finished run, nothing is trained
 
 
 def demo(config_file_list=None, config_dict=None):
@@ -26,8 +26,8 @@ def demo(config_file_list=None, config_dict=None):
         config_dict (dict, optional): options, win over the files.
 
     Returns:
-        list of dict: results of the target domain as `quick_start.run` gives them: the pre-trained model, the same
-        with co-occurrence added to its scores, then each of `models` from scratch.
+        list of dict: results of the target domain as `quick_start.run` gives them: the pre-trained model and each of
+        `models` from scratch, as published; then the pre-trained one and each of `best_models` by the recipe "best".
     """
     start = time.perf_counter()
     files = config_file_list or [str(props_folder() / "demo.yaml")]
@@ -50,20 +50,29 @@ def demo(config_file_list=None, config_dict=None):
     print(f"[4/{STEPS}] pre-train VQRec on {', '.join(domains)}")
     pretrained = quick_start.pretrain(None, mix, "VQRec", files, {**options["pretraining"], **(config_dict or {})})
     # 5. carry it to the target; every model from scratch beside it
-    models = options["models"]
+    models, best_models = options["models"], options["best_models"]
     print(f"[5/{STEPS}] on {target}: fine-tune it; train {', '.join(models)} from scratch; with early stopping")
     tuned = quick_start.finetune(target, pretrained["run"], files, config_dict)
-    counted = quick_start.finetune(target, tuned["run"], files, {**(config_dict or {}), **SCORED_ONLY})
-    results = [quick_start.run(name, target, files, config_dict) for name in models]
-    named = {"VQRec, pre-trained": tuned, "and co-occurrence": counted}
-    results = [*({**result, "model": name} for name, result in named.items()), *results]
+    results = [_named("VQRec, pre-trained", tuned)]
+    results += [quick_start.run(name, target, files, config_dict) for name in models]
+    print(f"{'':>{len(f'[5/{STEPS}]')}} recipe best: {', '.join(['the fine-tuned model', *best_models])}")
+    best = quick_start.finetune(target, tuned["run"], files, {**(config_dict or {}), **SCORED_ONLY})
+    results.append(_named("VQRec, pre-trained, best", best))
+    for name in best_models:
+        result = quick_start.run(name, target, files, {**(config_dict or {}), **BEST})
+        results.append(_named(f"{name}, best", result))
     # 6. one table
     table = run_table.write_table(Path(options["checkpoint_dir"]), results)
     print(f"[6/{STEPS}] test results on {target}, full ranking\n\n{run_table.table(results)}\n")
     for result in results:
-        print(f"{result['model']:>18}: {checkpoint.checkpoint_file(result['run'])}")
-    print(f"{'table':>18}: {table}\n{'done':>18}: {time.perf_counter() - start:.0f} s")
+        print(f"{result['model']:>24}: {checkpoint.checkpoint_file(result['run'])}")
+    print(f"{'table':>24}: {table}\n{'done':>24}: {time.perf_counter() - start:.0f} s")
     return results
+
+
+def _named(name, result):
+    """Return a result under another name in the table."""
+    return {**result, "model": name}
 
 
 def _nothing(line):

@@ -118,12 +118,13 @@ def test_the_demo(tmp_path):
     small = {"epochs": 1, "hidden_size": 8, "inner_size": 8, "train_batch_size": 20000, "show_progress": False}
     results = demo(config_dict=dict(small))
     assert [result["model"] for result in results] == [
-        "VQRec, pre-trained", "and co-occurrence", "VQRec", "SASRec", "BERT4Rec", "ItemCoOccurrence",
+        "VQRec, pre-trained", "VQRec", "SASRec", "BERT4Rec",
+        "VQRec, pre-trained, best", "SASRec, best", "ItemCoOccurrence, best",
     ]  # fmt: skip
-    assert [result["stage"] for result in results] == [*["finetune"] * 2, *["train"] * 4]
+    assert [result["stage"] for result in results] == ["finetune", *["train"] * 3, "finetune", *["train"] * 2]
     assert {result["dataset"] for result in results} == {"ml-100k-comedy"}
     assert len(list((tmp_path / "saved").glob("comparison-*.md"))) == 1
     files = sorted(file for file in (tmp_path / "dataset").rglob("*") if file.is_file())
     times = [file.stat().st_mtime_ns for file in files]
-    demo(config_dict={**small, "models": ["VQRec"]})
+    demo(config_dict={**small, "models": ["VQRec"], "best_models": []})
     assert [file.stat().st_mtime_ns for file in files] == times
