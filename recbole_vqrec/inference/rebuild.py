@@ -102,8 +102,8 @@ def build_model(config, catalogue, state):
 def with_items(model, config, catalogue, state, known):
     """Return a run's model for a changed catalogue.
 
-    Where items are codes and texts only it shares the parameters with the given one, which stays as it is, and takes
-    over the vectors of the items that both have.
+    Where items have codes it shares the parameters with the given one, which stays as it is, and takes over the vectors
+    of the items that both have.
 
     Args:
         model (SequentialRecommender): of the `known` catalogue.
@@ -114,7 +114,7 @@ def with_items(model, config, catalogue, state, known):
         VQRecError: as `build_model`.
     """
     items = getattr(model, "items", None)
-    if not hasattr(items, "replace_items") or items.id_embedding is not None:
+    if not hasattr(items, "replace_items"):
         return build_model(config, catalogue, state)
     dataset = CatalogueDataset(config, catalogue, state)
     changed = _shallow(model)

@@ -96,13 +96,16 @@ class CodeItemRepresentation(nn.Module):
         return vectors + self.text_projection(self._standardised(text_vectors))
 
     def replace_items(self, item_codes, text_vectors=None):
-        """Let other items take the place of the data set's, to recommend them; dimensions stay standardised as trained.
+        """Let other items take the place of those added to the data set's, to recommend them.
+
+        Dimensions stay standardised as trained; items with an id embedding keep it, it is zero for further ones.
 
         Args:
             item_codes (torch.LongTensor): [N, D] flat code ids, row 0 the padding item.
             text_vectors (torch.FloatTensor, optional): [N, d_w], row 0 the padding item.
         """
         self.item_codes = item_codes.to(self.item_codes.device)
+        self._resize_ids()
         if self.text_projection is not None:
             self.text_vectors = self._standardised(text_vectors.to(self.text_mean.device))
 
@@ -114,9 +117,17 @@ class CodeItemRepresentation(nn.Module):
             text_vectors (torch.FloatTensor, optional): [n, d_w].
         """
         self.item_codes = torch.cat([self.item_codes, item_codes.to(self.item_codes.device)])
+        self._resize_ids()
         if self.text_projection is not None:
             new = self._standardised(text_vectors.to(self.text_mean.device))
             self.text_vectors = torch.cat([self.text_vectors, new])
+
+    def _resize_ids(self):
+        """Give the id embedding a row for each item, in a module of its own: another model may share the old one."""
+        if self.id_embedding is not None and len(self.id_embedding.weight) != len(self.item_codes):
+            weight = self.id_embedding.weight.detach()
+            weight = F.pad(weight, (0, 0, 0, len(self.item_codes) - len(weight)))  # cuts where there are fewer
+            self.id_embedding = nn.Embedding.from_pretrained(weight, freeze=True, padding_idx=0)
 
     def code_vectors(self):
         """Return the vectors of all flat code ids, [1 + D * M, H]; an item's code part is the mean of its codes'."""

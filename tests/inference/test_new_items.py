@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from trained_runs import copied
 
@@ -144,11 +145,14 @@ def test_an_item_added_to_codes_is_scored_as_its_neighbours_are(trained, name):
     assert np.allclose(vectors[12], expected / np.linalg.norm(expected), atol=1e-5)
 
 
-def test_an_item_without_training_has_no_id_part(trained):
-    recommender = Recommender.load(trained["UniSRec with ids"][0])
+@pytest.mark.parametrize("name", ["UniSRec with ids", "with ids"])
+def test_an_item_without_training_has_no_id_part(trained, name):
+    recommender = Recommender.load(trained[name][0])
+    before = recommender.served.engine.model.items.id_embedding.weight
     recommender.add_items({"a": "red glue"})
     weight = recommender.served.engine.model.items.id_embedding.weight
     assert len(weight) == 14 and (weight[13] == 0).all() and (weight[1:13] != 0).any()
+    assert len(before) == 13 and torch.equal(before, weight[:13])  # a request that is being answered keeps its model
 
 
 @pytest.mark.parametrize("name", ["FDSA", "SASRec"])
