@@ -9,7 +9,7 @@ from recbole.utils import init_seed
 
 from recbole_vqrec import distributed, registry
 from recbole_vqrec.config import Config, stage_options
-from recbole_vqrec.data.dataset import create_dataset, statistics_of
+from recbole_vqrec.data.dataset import create_dataset, item_ids_of, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import RankCollector
@@ -24,7 +24,6 @@ from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.create import create_trainer
 from recbole_vqrec.trainer.domain_validation import DomainValidation
 from recbole_vqrec.trainer.resume import resume_point
-from recbole_vqrec.trainer.sequence_trainer import item_ids_of
 
 
 def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved=True):

@@ -202,6 +202,11 @@ def statistics_of(dataset):
     return [int(users), int(dataset.item_num - 1), int(dataset.inter_num + (users if prefix_rows else 0))]
 
 
+def item_ids_of(dataset):
+    """Return the external ids of a RecBole data set's items, the padding item left out."""
+    return [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
+
+
 def create_dataset(config):
     """Return the data set of a config's model: ours, or RecBole's where RecBole has a special one for the model.
 

@@ -10,6 +10,7 @@ from recbole.utils import set_color
 
 from recbole_vqrec import distributed, registry
 from recbole_vqrec.data.batches import training_batches
+from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.memory import return_free_memory
 from recbole_vqrec.model.all_positions import all_positions_loss
@@ -236,8 +237,3 @@ class SequenceTrainer(Trainer):
         if self.rank_collector is not None:
             self.rank_collector.add(interaction, scores, rows, items)
         return interaction, scores, rows, items
-
-
-def item_ids_of(dataset):
-    """Return the external ids of a RecBole data set's items, the padding item left out."""
-    return [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]

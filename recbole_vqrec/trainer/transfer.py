@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.model.code_permutation import CodePermutation
@@ -24,7 +25,8 @@ INHERITED = (
     "codebooks", "codes_per_codebook", "plm", "pooling",
 )  # fmt: skip
 CODE_EMBEDDING = "items.code_embedding.weight"
-OWN = ("items.item_codes", "items.id_embedding.", "items.text_mean", "items.text_scale", "items.text_vectors")
+OWN = ("items.item_codes", "items.text_mean", "items.text_scale", "items.text_vectors", "items.permutation.")
+IDS = "items.id_embedding."
 STARTS = ("quantizers", "items", "usage", "random", "identity")
 
 
@@ -62,7 +64,8 @@ def inherited_options(options):
 def load_pretrained(config, model, dataset):
     """Load into a model what its preset takes from the checkpoint, and start its permutation.
 
-    Code embeddings that were themselves permuted are loaded as they were used.
+    Code embeddings that were themselves permuted are loaded as they were used; id embeddings where the checkpoint is of
+    the same data set, to go on with a finished run.
 
     Args:
         config (Config): options of props/finetune.yaml.
@@ -79,12 +82,14 @@ def load_pretrained(config, model, dataset):
     if not patterns:
         return ["nothing is loaded from a checkpoint: every parameter starts at random"]
     path = checkpoint.checkpoint_file(config["checkpoint"])
-    tensors, _, manifest = checkpoint.load(path)
+    tensors, item_ids, manifest = checkpoint.load(path)
     _refuse_other_model(path, config, manifest)
     _refuse_other_layout(path, config, manifest, dataset)
     pretrained = _model_state(tensors)
     own = model.state_dict()
-    wanted = [n for n in own if not n.startswith((*OWN, "items.permutation.")) and any(fnmatch(n, p) for p in patterns)]
+    same_items = manifest["dataset"] == config["dataset"] and item_ids == item_ids_of(dataset)
+    not_carried = OWN if same_items else (*OWN, IDS)
+    wanted = [name for name in own if not name.startswith(not_carried) and any(fnmatch(name, p) for p in patterns)]
     fresh = [name for name in wanted if name not in pretrained]
     loaded = [name for name in wanted if name in pretrained]
     wrong = [name for name in loaded if own[name].shape != pretrained[name].shape]

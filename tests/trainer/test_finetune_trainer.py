@@ -269,3 +269,17 @@ def test_a_checkpoint_of_another_model(other):
     run = quick_start.run("SASRec", "tiny", None, {**SMALL, "state": "WARNING"})["run"]
     with pytest.raises(VQRecError, match="a checkpoint of SASRec, to be fine-tuned is VQRec"):
         quick_start.run("VQRec", "other", None, options(stage="finetune", checkpoint=run))
+
+
+def test_a_finished_run_is_scored_again_with_other_options_and_keeps_its_ids(other):
+    run = quick_start.run("VQRec", "other", None, {**OPTIONS, "item_representation": "code+text+id", "epochs": 2})
+    again = options(preset="zero_shot", permutation="none")
+    assert quick_start.finetune("other", run["run"], None, again)["test_result"] == run["test_result"]
+    weight = checkpoint.load(run["run"])[0]["model.items.id_embedding.weight"]
+    trainer, (train, _, _) = prepared(run["run"], preset="zero_shot", permutation="none")
+    state = state_after_loading(trainer, train)
+    assert weight[1:].any() and torch.equal(state["items.id_embedding.weight"], weight)
+    elsewhere = Config(None, "tiny", None, options(stage="finetune", checkpoint=run["run"], **{"preset": "zero_shot"}))
+    data = data_preparation(elsewhere, create_dataset(elsewhere))[0]
+    trainer = create_trainer(elsewhere, elsewhere.model_class(elsewhere, data._dataset))
+    assert not state_after_loading(trainer, data)["items.id_embedding.weight"].any()  # i3 there is another item
