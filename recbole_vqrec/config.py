@@ -64,9 +64,7 @@ def own_defaults(model, dataset=None, stage="train", recipe="paper"):
     folder = props_folder()
     recipes = {file.name.partition(".")[0] for file in folder.glob("recipe/*.yaml")}
     refuse_other("recipe", recipe, ["paper", *sorted(recipes)])
-    files = [folder / "overall.yaml", folder / "model" / f"{model}.yaml"]
-    if model in registry.OWN_MODELS:
-        files.insert(1, folder / "item_codes.yaml")
+    files = [folder / "overall.yaml", folder / "item_codes.yaml", folder / "model" / f"{model}.yaml"]
     if stage != "train":
         files += [folder / f"{stage}.yaml", folder / "model" / f"{model}.{stage}.yaml"]
     if dataset:

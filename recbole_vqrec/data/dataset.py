@@ -18,8 +18,9 @@ from recbole_vqrec.data.file_checks import (
 )  # fmt: skip
 from recbole_vqrec.data.item_attribute_table import load_item_attributes
 from recbole_vqrec.data.item_code_table import load_item_codes
+from recbole_vqrec.data.item_pairs import item_pairs
 from recbole_vqrec.data.mixed_domains import mixed
-from recbole_vqrec.data.prefix_rows import PrefixRows, repeat_log_odds, training_counts, training_pairs
+from recbole_vqrec.data.prefix_rows import PrefixRows, repeat_log_odds, training_counts
 from recbole_vqrec.data.text_vector_table import load_text_vectors
 from recbole_vqrec.errors import VQRecError
 
@@ -118,7 +119,7 @@ class SequenceDataset(SequentialDataset):
                 if len(held_out.inter_feat):
                     held_out.inter_feat.sort(by=self.item_list_length_field)
         popularity = torch.from_numpy(training_counts(splits[0]))  # a model must not know that of a held-out row
-        pairs = training_pairs(splits[0]) if self.config["co_occurrence_weight"] else None
+        pairs = item_pairs(splits[0], lambda: self.item_text_vectors, self.config)
         if self.config["seen_weight"] == "auto":
             self.config["seen_weight"] = round(repeat_log_odds(splits[0]), 2)  # a number in log, checkpoint and service
         for split in splits:

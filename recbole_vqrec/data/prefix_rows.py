@@ -1,6 +1,6 @@
 """The prefix rows of a data set: one for each (history -> next item), and what can be counted from them.
 
-Axis legend: R prefix rows, L history limit, N items with padding, P pairs of items.
+Axis legend: R prefix rows, L history limit, N items with padding.
 """
 
 import math
@@ -51,23 +51,6 @@ def training_counts(dataset):
     first = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"][rows[dataset.item_list_length_field] == 1, 0]
     seen = torch.cat([rows[dataset.iid_field], first])
     return torch.bincount(seen, minlength=dataset.item_num).numpy()
-
-
-def training_pairs(dataset):
-    """Return which items follow one another in the training split, in either order, and how often.
-
-    Args:
-        dataset (SequentialDataset): the training split; the last item of each history and its target are neighbours.
-
-    Returns:
-        tuple: torch.LongTensor [P, 2], each unordered pair once, and torch.LongTensor [P] counts.
-    """
-    rows = dataset.inter_feat
-    histories = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"]
-    last = histories[torch.arange(len(rows)), rows[dataset.item_list_length_field] - 1]
-    low, high = torch.aminmax(torch.stack([last, rows[dataset.iid_field]], dim=1), dim=1)
-    key, counts = torch.unique(low * dataset.item_num + high, return_counts=True)
-    return torch.stack([key // dataset.item_num, key % dataset.item_num], dim=1), counts
 
 
 def repeat_log_odds(dataset):

@@ -30,7 +30,7 @@ class Catalogue:
         weights (np.ndarray, optional): [A, P] float32 of the neighbours, their sum is 1.
         item_pairs (np.ndarray, optional): [p, 2] int32 rows of items that followed one another in training, where the
             run scores with them.
-        pair_counts (np.ndarray, optional): [p] int64, how often they did.
+        pair_strengths (np.ndarray, optional): [p] float32, how strongly they did.
         made (dict): plain values: dataset, plm, pooling, max_text_length, text_columns, empty_text.
     """
 
@@ -45,7 +45,7 @@ class Catalogue:
     neighbours: np.ndarray = None
     weights: np.ndarray = None
     item_pairs: np.ndarray = None
-    pair_counts: np.ndarray = None
+    pair_strengths: np.ndarray = None
     made: dict = field(default_factory=dict)
 
     def __len__(self):

@@ -20,7 +20,7 @@ KIND, CHANGE_KIND = "catalogue", "catalogue change"
 REMEDY = "give the folder of a run made by this version of 'recbole-vqrec run'"
 CHANGE_REMEDY = "put it back, or delete it and the changes after it, whose items are then lost"
 TEXTS_KEY, QUANTIZER_PREFIX = "texts", "quantizer."
-OF_ALL_ITEMS, OF_OTHERS = ("codes", "text_vectors"), ("neighbours", "weights", "item_pairs", "pair_counts")
+OF_ALL_ITEMS, OF_OTHERS = ("codes", "text_vectors"), ("neighbours", "weights", "item_pairs", "pair_strengths")
 
 
 def write_catalogue(run, catalogue):

@@ -39,7 +39,7 @@ def catalogue_of(config, dataset):
         tensors, _, manifest = artifacts.read_artifact(file, CODES_KIND, "encode the data set again")
         quantizer = {name.removeprefix(PREFIX): array for name, array in tensors.items() if name.startswith(PREFIX)}
         made.update(manifest.get("language_model", {}))
-    pairs, counts = getattr(dataset, "item_pairs", None) or (None, None)
+    pairs, strengths = getattr(dataset, "item_pairs", None) or (None, None)
     text_vectors = vars(dataset).get("item_text_vectors")  # read from its file when a model first asks for it
     return Catalogue(
         item_ids,
@@ -51,7 +51,7 @@ def catalogue_of(config, dataset):
         quantizer,
         None if text_vectors is None else text_vectors[1:].float().numpy(),
         item_pairs=None if pairs is None else (pairs - 1).int().numpy(),
-        pair_counts=None if pairs is None else counts.numpy(),
+        pair_strengths=None if pairs is None else strengths.numpy(),
         made=made,
     )
 

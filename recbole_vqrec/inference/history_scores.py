@@ -87,8 +87,8 @@ def create_served_history_scores(config, catalogue):
     """Return the `ServedHistoryScores` of a run, or None where it scores without."""
     dataset = SimpleNamespace(item_pairs=None)
     if catalogue.item_pairs is not None:
-        pairs, counts = torch.from_numpy(catalogue.item_pairs).long() + 1, torch.from_numpy(catalogue.pair_counts)
-        dataset = SimpleNamespace(item_pairs=(pairs, counts))
+        pairs = torch.from_numpy(catalogue.item_pairs).long() + 1
+        dataset = SimpleNamespace(item_pairs=(pairs, torch.from_numpy(catalogue.pair_strengths)))
     history_scores = create_history_scores(config, dataset)
     if history_scores is None:
         return None

@@ -11,39 +11,32 @@ from torch import nn
 
 from recbole_vqrec.errors import VQRecError
 
-# Half-way between the count (0), by which popular items have the most neighbours, and the cosine (1/2), which overrates
-# a pair that was seen once: on validation data of Scientific and Online Retail better than either (README).
-EXPONENT = 0.25
-
 
 class CoOccurrence(nn.Module):
-    """Adds w * sum_p decay^p * log(1 + scale * c_ij / (c_i c_j)^(1/4)) to the score of each item j.
+    """Adds w * sum_p decay^p * log(1 + scale * s_ij) to the score of each item j.
 
-    i is the item p steps before the end of the history; c_ij says how often i and j followed one another in training,
-    in either order, and c_i is the sum of c_ij over j: item-based collaborative filtering (Sarwar et al., WWW 2001) on
-    neighbouring interactions. Scores are logits, so the logarithm and w = 1 fit them as they are.
+    i is the item p steps before the end of the history; s_ij is the strength of the pair (see `item_pairs`). Scores are
+    logits, so the logarithm and w = 1 fit them as they are.
 
     Args:
         pairs (torch.LongTensor): [P, 2] items, each unordered pair once.
-        counts (torch.Tensor): [P] how often they followed one another.
+        strengths (torch.FloatTensor): [P] how strongly they followed one another in training.
         config (Config): co_occurrence_weight (w), co_occurrence_decay, co_occurrence_scale, co_occurrence_history.
 
     Raises:
         VQRecError: an option out of its range.
     """
 
-    def __init__(self, pairs, counts, config):
+    def __init__(self, pairs, strengths, config):
         super().__init__()
         refuse_out_of_range(config)
         self.weight, self.scale = config["co_occurrence_weight"], config["co_occurrence_scale"]
         self.decay, self.history = config["co_occurrence_decay"], config["co_occurrence_history"]
-        item, neighbour = torch.cat([pairs, pairs.flip(1)[pairs[:, 0] != pairs[:, 1]]]).T
-        count = torch.cat([counts, counts[pairs[:, 0] != pairs[:, 1]]]).double()
+        apart = pairs[:, 0] != pairs[:, 1]
+        item, neighbour = torch.cat([pairs, pairs.flip(1)[apart]]).T
         order = torch.argsort(item, stable=True)
-        item, neighbour, count = item[order], neighbour[order], count[order]
+        item, neighbour, strength = item[order], neighbour[order], torch.cat([strengths, strengths[apart]])[order]
         items = int(item.max()) + 1 if len(item) else 0
-        total = torch.zeros(items, dtype=torch.float64).index_add_(0, item, count)
-        strength = count / (total[item] * total[neighbour]) ** EXPONENT
         start = torch.zeros(items + 2, dtype=torch.int64)  # the last row is that of all items without a neighbour
         start[1:-1] = torch.bincount(item, minlength=items).cumsum(0)
         start[-1] = start[-2]

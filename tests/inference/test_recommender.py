@@ -39,7 +39,8 @@ def test_the_scores_are_those_of_the_model(trained, name):
 def test_co_occurrence_is_added_to_the_items_that_are_scored_and_to_no_other(trained, name, tmp_path):
     run, (histories, scores) = trained[name]
     recommender, plain = Recommender.load(run), Recommender.load(run)
-    without = dataclasses.replace(plain.catalogue, item_pairs=None, pair_counts=None)
+    assert (recommender.catalogue.text_vectors is None) == ("text" not in name)  # the neighbours' texts are not kept
+    without = dataclasses.replace(plain.catalogue, item_pairs=None, pair_strengths=None)
     write_catalogue(tmp_path, without)
     shutil.copyfile(run / "checkpoint.safetensors", tmp_path / "checkpoint.safetensors")
     plain = Recommender.load(tmp_path)
@@ -62,9 +63,8 @@ def test_co_occurrence_is_added_to_the_items_that_are_scored_and_to_no_other(tra
     assert np.allclose(added[1], 0, atol=1e-5)
     assert (added[0] > 0.1).any() and (added[2] > 0.1).any()
     catalogue, options = recommender.catalogue, recommender.config  # an added item: as the formula of its neighbours
-    times = dict(zip(map(tuple, catalogue.item_pairs.tolist()), catalogue.pair_counts.tolist()))
-    total = [sum(n for pair, n in times.items() if row in pair) for row in range(12)]
-    strength = [times.get((min(3, row), max(3, row)), 0) / ((total[3] * total[row]) ** 0.25 or 1) for row in range(12)]
+    strengths = dict(zip(map(tuple, catalogue.item_pairs.tolist()), catalogue.pair_strengths.tolist()))
+    strength = [strengths.get((min(3, row), max(3, row)), 0) for row in range(12)]
     mean = np.dot(np.array(strength)[catalogue.neighbours[0]], catalogue.weights[0])
     assert np.isclose(added[2, "new"], np.log1p(options["co_occurrence_scale"] * mean), atol=1e-5)
     saved = tmp_path / "copy"

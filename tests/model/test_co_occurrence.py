@@ -10,6 +10,7 @@ from small import SMALL, small_config, write_codes, write_inter
 
 from recbole_vqrec import quick_start
 from recbole_vqrec.data.dataset import create_dataset
+from recbole_vqrec.data.item_pairs import pair_strengths
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.co_occurrence import CoOccurrence
 from recbole_vqrec.model.create import create_model
@@ -51,15 +52,6 @@ def reference(sequences, weight, decay, scale, steps):
     return added
 
 
-def test_pairs_are_those_of_the_training_split_in_either_order(tmp_path):
-    _, dataset, (train, valid, test) = prepared(tmp_path, co_occurrence_weight=1)
-    tokens = dataset.field2id_token["item_id"]
-    for split in (train, valid, test):
-        pairs, counts = split._dataset.item_pairs
-        found = {"".join(sorted(tokens[pair])): count for pair, count in zip(pairs.numpy(), counts.tolist())}
-        assert found == {"ab": 1, "bc": 3, "ad": 1, "dd": 1}
-
-
 def test_scores_have_the_co_occurrence_of_the_latest_items(tmp_path):
     config, dataset, (train, *_) = prepared(tmp_path, **OPTIONS)
     plain_config, _, (plain_train, *_) = prepared(tmp_path)
@@ -83,10 +75,10 @@ def test_scores_have_the_co_occurrence_of_the_latest_items(tmp_path):
 
 def test_items_that_training_has_not_seen_have_none():
     pairs, counts = torch.tensor([[1, 2], [2, 2]]), torch.tensor([4, 1])
-    co_occurrence = CoOccurrence(pairs, counts, OPTIONS)
+    co_occurrence = CoOccurrence(pairs, pair_strengths(pairs, counts), OPTIONS)
     scores = co_occurrence.add_to_all(torch.zeros(3, 8), torch.tensor([[7], [5], [1]]), torch.tensor([1, 1, 1]))
     assert scores[:2].count_nonzero() == 0 and scores[2].nonzero().tolist() == [[2]]
-    empty = CoOccurrence(pairs[:0], counts[:0], OPTIONS)
+    empty = CoOccurrence(pairs[:0], pair_strengths(pairs[:0], counts[:0]), OPTIONS)
     assert empty.add_to_all(torch.zeros(1, 8), torch.tensor([[7]]), torch.tensor([1])).count_nonzero() == 0
 
 
@@ -104,7 +96,8 @@ def test_one_item_and_all_items_agree_with_the_formula(seed):
             key = (min(pair), max(pair))
             count[key] = count.get(key, 0) + 1
     pairs = torch.tensor(list(count), dtype=torch.long).view(-1, 2)
-    co_occurrence = CoOccurrence(pairs, torch.tensor(list(count.values()), dtype=torch.long), OPTIONS)
+    counts = torch.tensor(list(count.values()), dtype=torch.long)
+    co_occurrence = CoOccurrence(pairs, pair_strengths(pairs, counts), OPTIONS)
     lengths, histories, chosen = random(5, 3), random(6, 3, 4), random(6, 3)
     histories = histories * (torch.arange(4) < lengths[:, None])
     scores = torch.rand(3, 6, generator=draw)
@@ -134,7 +127,7 @@ def test_it_is_off_in_pre_training_and_unless_asked_for(tmp_path):
 )
 def test_options_out_of_range_are_named(name, value, expected):
     with pytest.raises(VQRecError, match=expected):
-        CoOccurrence(torch.tensor([[1, 2]]), torch.tensor([1]), {**OPTIONS, name: value})
+        CoOccurrence(torch.tensor([[1, 2]]), torch.ones(1), {**OPTIONS, name: value})
 
 
 def test_a_data_set_of_another_package_is_refused(tmp_path):

@@ -24,7 +24,7 @@ def test_co_occurrence_is_added_as_well():
     options = {
         "co_occurrence_weight": 1.0, "co_occurrence_decay": 0.5, "co_occurrence_scale": 3.0, "co_occurrence_history": 2,
     }  # fmt: skip
-    co_occurrence = CoOccurrence(torch.tensor([[1, 4], [2, 3]]), torch.tensor([2, 1]), options)
+    co_occurrence = CoOccurrence(torch.tensor([[1, 4], [2, 3]]), torch.tensor([2.0, 1.0]), options)
     both = HistoryScores(-5, co_occurrence).add_to_all(SCORES.clone(), HISTORIES, LENGTHS)
     alone = co_occurrence.add_to_all(SCORES.clone(), HISTORIES, LENGTHS)
     assert torch.allclose((both - alone)[:, 1:], torch.tensor([[-5.0, 0, -5, 0], [0, -5, 0, 0]]))
