@@ -15,6 +15,7 @@ from recbole_vqrec.errors import VQRecError
 # Half-way between the count (0), by which popular items have the most neighbours, and the cosine (1/2), which overrates
 # a pair that was seen once: on validation data of Scientific and Online Retail better than either (README).
 EXPONENT = 0.25
+ENOUGH = 50  # neighbours in training with which an item takes half as much of others; 30 and 100 are as good there
 SHARPNESS = 0.1  # what cosines are divided by before the softmax that weighs the nearest texts
 WEAKEST = 0.02  # shared strengths below it change no figure and are most of the pairs of a dense data set
 EXACT_ITEMS = 50_000  # up to here the nearest texts are found by comparing all
@@ -40,8 +41,9 @@ def item_pairs(training, text_vectors, config):
     if isinstance(neighbours, bool) or not isinstance(neighbours, int) or neighbours < 0:
         raise VQRecError(f"co_occurrence_neighbours: {neighbours!r}, expected a whole number of items, 0 for none")
     pairs, counts = training_pairs(training)
-    strengths = pair_strengths(pairs, counts)
-    return shared_pairs(pairs, strengths, text_vectors(), neighbours) if neighbours else (pairs, strengths)
+    if neighbours:
+        return shared_pairs(pairs, counts, text_vectors(), neighbours)
+    return pairs, pair_strengths(pairs, counts)
 
 
 def training_pairs(dataset):
@@ -61,25 +63,29 @@ def training_pairs(dataset):
     return torch.stack([key // dataset.item_num, key % dataset.item_num], dim=1), counts
 
 
-def pair_strengths(pairs, counts):
-    """Return c_ij / (c_i c_j)^(1/4) [P] of pairs [P, 2] with counts c_ij [P]; c_i is the sum of c_ij over j."""
-    counts = counts.double()
-    total = torch.zeros(int(pairs.max()) + 1 if len(pairs) else 0, dtype=torch.float64)
-    total.index_add_(0, pairs[:, 0], counts)
+def item_counts(pairs, counts, size):
+    """Return c_i [size], the sum over j of the counts c_ij [P] of pairs [P, 2]."""
+    total = torch.zeros(size, dtype=torch.float64)
+    total.index_add_(0, pairs[:, 0], counts.double())
     apart = pairs[:, 0] != pairs[:, 1]
-    total.index_add_(0, pairs[apart, 1], counts[apart])
-    return (counts / (total[pairs[:, 0]] * total[pairs[:, 1]]) ** EXPONENT).float()
+    return total.index_add_(0, pairs[apart, 1], counts[apart].double())
 
 
-def shared_pairs(pairs, strengths, text_vectors, neighbours):
-    """Return pairs and strengths of S + T S + S T^T, S the given ones and T who is near whom by text.
+def pair_strengths(pairs, counts):
+    """Return c_ij / (c_i c_j)^(1/4) [P] of pairs [P, 2] with counts c_ij [P]; see `item_counts`."""
+    total = item_counts(pairs, counts, int(pairs.max()) + 1 if len(pairs) else 0)
+    return (counts.double() / (total[pairs[:, 0]] * total[pairs[:, 1]]) ** EXPONENT).float()
 
-    A row of T is the softmax of the cosines of an item's nearest texts: what followed one of two like items says
-    something about the other, the more the fewer interactions both have.
+
+def shared_pairs(pairs, counts, text_vectors, neighbours):
+    """Return pairs and strengths of S + K T S + S (K T)^T: S the strengths, T who is near whom by text, K how much.
+
+    What followed one of two items of like text says something about the other. A row of T is the softmax of the cosines
+    of an item's nearest texts; K is 50 / (50 + c_i), for what an item has of its own is better.
 
     Args:
         pairs (torch.LongTensor): [P, 2], each unordered pair once.
-        strengths (torch.FloatTensor): [P].
+        counts (torch.LongTensor): [P].
         text_vectors (torch.FloatTensor): [N, d_w], row 0 the padding item.
         neighbours (int): k.
 
@@ -87,12 +93,12 @@ def shared_pairs(pairs, strengths, text_vectors, neighbours):
         tuple: as `item_pairs`.
     """
     size = len(text_vectors)
-    apart = pairs[pairs[:, 0] != pairs[:, 1]]
-    both = torch.cat([pairs, apart.flip(1)]).numpy()
-    values = torch.cat([strengths, strengths[pairs[:, 0] != pairs[:, 1]]]).numpy()
-    own = sparse.csr_matrix((values, both.T), shape=(size, size))
+    strengths, apart = pair_strengths(pairs, counts), pairs[:, 0] != pairs[:, 1]
+    both = torch.cat([pairs, pairs[apart].flip(1)]).numpy()
+    own = sparse.csr_matrix((torch.cat([strengths, strengths[apart]]).numpy(), both.T), shape=(size, size))
     near = sparse.csr_matrix(_near(text_vectors, neighbours), shape=(size, size))
-    shared = near @ own
+    share = ENOUGH / (ENOUGH + item_counts(pairs, counts, size).numpy())
+    shared = sparse.diags(share) @ near @ own
     shared = sparse.triu(own + shared + shared.T, format="coo")
     strong = shared.data >= WEAKEST
     pairs = np.stack([shared.row[strong], shared.col[strong]], axis=1).astype(np.int64)

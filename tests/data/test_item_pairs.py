@@ -41,12 +41,14 @@ def test_an_item_shares_the_pairs_of_the_text_nearest_to_its_own(tmp_path):
     vectors = write_vectors(tmp_path / "tiny", "tiny", "abcd")
     norm = {item: vector / np.linalg.norm(vector) for item, vector in vectors.items()}
     near = {item: max((each for each in "abcd" if each != item), key=lambda o: norm[item] @ norm[o]) for item in "abcd"}
-    own = pairs_of(tmp_path)[0]
+    own, share = pairs_of(tmp_path)[0], {"a": 50 / 52, "b": 50 / 54, "c": 50 / 53, "d": 50 / 52}
+    strength = {(x, y): own.get("".join(sorted(x + y)), 0) for x in "abcd" for y in "abcd"}
     expected = {}
     for first in "abcd":
         for second in "abcd"["abcd".index(first) :]:
-            pairs = ((first, second), (near[first], second), (first, near[second]))
-            expected[first + second] = sum(own.get("".join(sorted(pair)), 0) for pair in pairs)
+            of_first, of_second = strength[near[first], second], strength[first, near[second]]
+            shared = share[first] * of_first + share[second] * of_second
+            expected[first + second] = strength[first, second] + shared
     expected = {pair: strength for pair, strength in expected.items() if strength}
     assert len(expected) > len(own)
     for model in ("VQRec", "SASRec", "ItemCoOccurrence"):
@@ -67,7 +69,7 @@ def test_shared_pairs_agree_with_dense_matrices(seed):
     size, neighbours = int(torch.randint(3, 12, (1,), generator=draw)), int(torch.randint(1, 6, (1,), generator=draw))
     index = torch.combinations(torch.arange(1, size), with_replacement=True)
     pairs = index[torch.rand(len(index), generator=draw) < 0.4]
-    strengths = 0.1 + torch.rand(len(pairs), generator=draw)
+    counts = torch.randint(1, 60, (len(pairs),), generator=draw)
     vectors = torch.randn(size, 5, generator=draw)
     unit = torch.nn.functional.normalize(vectors.double(), dim=1)
     cosine = unit @ unit.T
@@ -76,9 +78,10 @@ def test_shared_pairs_agree_with_dense_matrices(seed):
     kept = cosine >= cosine.topk(min(neighbours, size - 2), dim=1).values[:, -1:]
     near = torch.softmax(torch.where(kept, cosine / 0.1, -torch.inf), dim=1)
     near[0] = 0
-    own = dense(pairs, strengths, size)
+    own = dense(pairs, pair_strengths(pairs, counts), size)
+    near = 50 / (50 + dense(pairs, counts, size).sum(dim=1, keepdim=True)) * near
     expected = own + near @ own + own @ near.T
-    found = dense(*shared_pairs(pairs, strengths, vectors, neighbours), size)
+    found = dense(*shared_pairs(pairs, counts, vectors, neighbours), size)
     assert torch.allclose(torch.where(expected < 0.02, 0, expected), found, atol=1e-5) or (
         (expected - found).abs().max() <= 0.02 + 1e-5  # at the threshold itself rounding decides
     )
@@ -87,16 +90,16 @@ def test_shared_pairs_agree_with_dense_matrices(seed):
 def test_many_items_have_their_neighbours_found_by_a_graph(monkeypatch):
     draw = torch.Generator().manual_seed(1)
     vectors, pairs = torch.randn(300, 8, generator=draw), torch.tensor([[1, 2], [5, 9]])
-    exact = dense(*shared_pairs(pairs, torch.ones(2), vectors, 3), 300)
+    exact = dense(*shared_pairs(pairs, torch.tensor([3, 1]), vectors, 3), 300)
     monkeypatch.setattr(module, "EXACT_ITEMS", 10)
-    by_graph = dense(*shared_pairs(pairs, torch.ones(2), vectors, 3), 300)
+    by_graph = dense(*shared_pairs(pairs, torch.tensor([3, 1]), vectors, 3), 300)
     assert (exact - by_graph).abs().sum() < 0.05 * exact.sum()
 
 
 def test_no_pairs_stay_none():
     empty = torch.zeros(0, 2, dtype=torch.long)
     assert pair_strengths(empty, torch.zeros(0, dtype=torch.long)).tolist() == []
-    assert [len(each) for each in shared_pairs(empty, torch.zeros(0), torch.randn(4, 2), 2)] == [0, 0]
+    assert [len(each) for each in shared_pairs(empty, empty[:, 0], torch.randn(4, 2), 2)] == [0, 0]
 
 
 @pytest.mark.parametrize("value", [-1, 2.5, "many", True])
