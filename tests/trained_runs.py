@@ -16,7 +16,7 @@ ITEMS = [f"i{number}" for number in range(12)]
 NAMES = ("VQRec", "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec", "FDSA", "RecGURU", "ItemCoOccurrence")
 CO_OCCURRENCE = {
     "VQRec": {"seen_weight": -3, "co_occurrence_neighbours": 2},
-    "VQRec code+text": {"item_representation": "code+text", "seen_weight": "auto", "co_occurrence_neighbours": 3},
+    "VQRec code+text": {"item_representation": "code+text", "seen_weight": "auto"},
     "SASRec": {"seen_weight": 2.5},
 }
 COLOURS = ["red", "green", "blue", "grey"]

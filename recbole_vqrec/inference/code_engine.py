@@ -66,7 +66,7 @@ class CodeEngine:
         lengths = torch.tensor([len(each) for each in rows], device=self.model.device)
         packed = PackedSequences(lengths)
         items = packed.pack(padded(rows, self.model.device, fill=0))
-        return F.normalize(self.model.encoder(self._code_means(items), packed)[packed.last], dim=-1)
+        return F.normalize(self.model.encoder(self._code_means(items), packed, last_only=True), dim=-1)
 
     def _code_means(self, rows):
         """Return the vectors [n, H] of item rows [n] that their codes give, not normalised."""

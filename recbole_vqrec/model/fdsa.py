@@ -41,9 +41,10 @@ class FDSA(NextItemModel):
         nn.init.normal_(self.fusion.weight, std=scale)
         nn.init.zeros_(self.fusion.bias)
 
-    def hidden_states(self, item_seq, packed, table):
-        """Return [o_ids; o_features] W + b, [T, H]; arguments as `NextItemModel.hidden_states`."""
+    def hidden_states(self, item_seq, packed, table, last_only=False):
+        """Return [o_ids; o_features] W + b, [T, H] or [B, H]; arguments as `NextItemModel.hidden_states`."""
         history = packed.pack(item_seq)
         items, index = torch.unique(history, return_inverse=True)
-        features = self.feature_encoder(F.embedding(index, self.features.of_items(items)), packed)
-        return self.fusion(torch.cat([self.encoder(F.embedding(history, table), packed), features], dim=1))
+        features = F.embedding(index, self.features.of_items(items))
+        streams = ((self.encoder, F.embedding(history, table)), (self.feature_encoder, features))
+        return self.fusion(torch.cat([encoder(each, packed, last_only=last_only) for encoder, each in streams], dim=1))

@@ -74,15 +74,16 @@ class NextItemModel(SequentialRecommender):
         new = torch.arange(len(table), len(self.items.item_codes), device=table.device)
         self._evaluation_table = (self._items_version(), torch.cat([table, self.items.of_items(new)]))
 
-    def hidden_states(self, item_seq, packed, table):
+    def hidden_states(self, item_seq, packed, table, last_only=False):
         """Return the hidden state [T, H] of every token.
 
         Args:
             item_seq (torch.LongTensor): [B, L] items, oldest first, 0 as padding at the end.
             packed (PackedSequences): which token belongs where.
             table (torch.Tensor): [N, H] item vectors.
+            last_only (bool): of the last token of each sequence only, [B, H].
         """
-        return self.encoder(F.embedding(packed.pack(item_seq), table), packed)
+        return self.encoder(F.embedding(packed.pack(item_seq), table), packed, last_only=last_only)
 
     def queries(self, states):
         """Return hidden states [..., H] scaled so that the inner product with `keys` is the score."""
@@ -103,7 +104,7 @@ class NextItemModel(SequentialRecommender):
             torch.Tensor: [B, H].
         """
         packed = PackedSequences(item_seq_len)
-        return self.hidden_states(item_seq, packed, self.item_table())[packed.last]
+        return self.hidden_states(item_seq, packed, self.item_table(), last_only=True)
 
     def calculate_loss(self, interaction):
         """Return the full-softmax cross-entropy over all items (paper, section 2.4).

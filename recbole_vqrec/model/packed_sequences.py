@@ -14,6 +14,7 @@ class Block(NamedTuple):
     Args:
         start, end (int): its tokens among the packed ones.
         rows, longest (int): b, l.
+        sequences (torch.LongTensor): [b] which of the batch they are.
         inside (torch.LongTensor or None): place of each token in the flat block [b * l]; None where nothing is padding.
     """
 
@@ -21,6 +22,7 @@ class Block(NamedTuple):
     end: int
     rows: int
     longest: int
+    sequences: torch.Tensor
     inside: torch.Tensor
 
     def real(self, device):
@@ -53,7 +55,7 @@ class PackedSequences:
             position.append(inside % longest)
             end = start + len(inside)
             full = len(inside) == len(rows) * longest
-            self.blocks.append(Block(start, end, len(rows), longest, None if full else inside))
+            self.blocks.append(Block(start, end, len(rows), longest, rows, None if full else inside))
             rows_of_blocks.append(rows)
             start = end
         order = torch.cat(rows_of_blocks)

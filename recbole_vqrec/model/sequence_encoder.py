@@ -1,6 +1,6 @@
 """The causal Transformer over a user's items that all models of this package share (paper, section 2.2.2; SASRec).
 
-Axis legend: T tokens of all sequences, packed; b sequences of a block, l its longest; H hidden size, A heads.
+Axis legend: B sequences, T tokens of all, packed; b sequences of a block, l its longest; H hidden size, A heads.
 """
 
 import torch
@@ -38,15 +38,16 @@ def causal_attention(query, key, value, dropout_probability):
 
 
 def full_attention(query, key, value, dropout_probability, real):
-    """Return softmax(query key^T / sqrt(size), a position sees every real one) value.
+    """Return softmax(query key^T / sqrt(size), a query sees every real position) value.
 
     Args:
-        query, key, value (torch.Tensor): [b, A, l, H / A].
+        query (torch.Tensor): [b, A, q, H / A], any number q of queries.
+        key, value (torch.Tensor): [b, A, l, H / A].
         dropout_probability (float): of attention weights.
         real (torch.BoolTensor or None): [b, l] which tokens are no padding; None where none is.
 
     Returns:
-        torch.Tensor: [b, A, l, H / A].
+        torch.Tensor: [b, A, q, H / A].
     """
     mask = None if real is None else real[:, None, None, :]
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_probability)
@@ -77,8 +78,7 @@ class CausalSelfAttention(nn.Module):
             packed (PackedSequences): which token belongs where.
             causal (bool): a position sees itself and what lies before it; else the whole sequence.
         """
-        dropout_probability = self.attention_dropout if self.training else 0.0
-        size = hidden.shape[1]
+        size, dropout_probability = hidden.shape[1], self._attention_dropout()
         context = []
         for block, tokens in packed.padded_blocks(self.query_key_value(hidden)):  # [b, l, 3H]
             heads = tokens.view(block.rows, block.longest, 3, self.n_heads, size // self.n_heads)
@@ -91,6 +91,29 @@ class CausalSelfAttention(nn.Module):
             context.append(real_tokens(block, attended.reshape(block.rows, block.longest, size)))
         context.append(context[0].new_zeros(len(hidden) - len(packed.row), size))
         return self.LayerNorm(self.dropout(self.dense(torch.cat(context))) + hidden)
+
+    def of_last(self, hidden, packed):
+        """Return [B, H], what `forward` returns for the last token of each sequence; only keys and values are of all.
+
+        Args:
+            hidden (torch.Tensor): [T, H].
+            packed (PackedSequences): which token belongs where.
+        """
+        size, last = hidden.shape[1], hidden[packed.last]
+        of_query, of_rest = (self.query_key_value.weight[part] for part in (slice(size), slice(size, None)))
+        bias_of_query, bias_of_rest = self.query_key_value.bias.split([size, 2 * size])
+        query = F.linear(last, of_query, bias_of_query).view(len(last), self.n_heads, 1, -1)
+        context = torch.empty_like(last)
+        for block, tokens in packed.padded_blocks(F.linear(hidden, of_rest, bias_of_rest)):  # [b, l, 2H]
+            heads = tokens.view(block.rows, block.longest, 2, self.n_heads, size // self.n_heads)
+            key, value = heads.permute(2, 0, 3, 1, 4)
+            real = block.real(hidden.device)
+            attended = full_attention(query[block.sequences], key, value, self._attention_dropout(), real)
+            context = context.index_copy(0, block.sequences, attended.reshape(block.rows, size).to(context.dtype))
+        return self.LayerNorm(self.dropout(self.dense(context)) + last)
+
+    def _attention_dropout(self):
+        return self.attention_dropout if self.training else 0.0
 
 
 class FeedForward(nn.Module):
@@ -119,11 +142,13 @@ class SequenceEncoder(nn.Module):
             layer_norm_eps, initializer_range, MAX_ITEM_LIST_LENGTH.
 
     Raises:
-        VQRecError: hidden_size not a multiple of n_heads, or an unknown activation.
+        VQRecError: hidden_size not a multiple of n_heads, no layer, or an unknown activation.
     """
 
     def __init__(self, config):
         super().__init__()
+        if config["n_layers"] < 1:
+            raise VQRecError(f"n_layers: {config['n_layers']}, expected at least 1")
         size, eps, dropout = config["hidden_size"], config["layer_norm_eps"], config["hidden_dropout_prob"]
         self.position_embedding = nn.Embedding(config["MAX_ITEM_LIST_LENGTH"], size)
         self.LayerNorm = nn.LayerNorm(size, eps=eps)
@@ -147,19 +172,23 @@ class SequenceEncoder(nn.Module):
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
 
-    def forward(self, item_vectors, packed, causal=True):
+    def forward(self, item_vectors, packed, causal=True, last_only=False):
         """Encode packed sequences, each from position 0 on.
 
         Args:
             item_vectors (torch.Tensor): [T, H].
             packed (PackedSequences): which token belongs where.
             causal (bool): a position sees itself and what lies before it; else the whole sequence.
+            last_only (bool): the states of the last tokens are all that is wanted, in the order of the batch.
 
         Returns:
-            torch.Tensor: [T, H].
+            torch.Tensor: [T, H], or [B, H].
         """
         hidden = item_vectors + F.embedding(packed.position, self.position_embedding.weight)
         hidden = with_padding_rows(self.dropout(self.LayerNorm(hidden)))
-        for attention, feed_forward in self.layers:
-            hidden = feed_forward(attention(hidden, packed, causal))
-        return hidden[: len(item_vectors)]
+        *others, (attention, feed_forward) = self.layers
+        for each_attention, each_feed_forward in others:
+            hidden = each_feed_forward(each_attention(hidden, packed, causal))
+        if last_only:
+            return feed_forward(attention.of_last(hidden, packed))
+        return feed_forward(attention(hidden, packed, causal))[: len(item_vectors)]

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from recbole.model.layers import TransformerEncoder
 
 from recbole_vqrec.errors import VQRecError
@@ -49,6 +51,17 @@ def test_a_position_sees_nothing_behind_it():
     assert not torch.allclose(before[:, 4], after[:, 4], atol=1e-3)
 
 
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=9), st.integers(1, 3))
+def test_the_states_of_the_last_tokens_alone_are_those_of_all(lengths, layers):
+    encoder, packed = SequenceEncoder({**OPTIONS, "n_layers": layers}), PackedSequences(torch.tensor(lengths))
+    vectors = torch.randn(sum(lengths), 12, requires_grad=True)
+    upstream, results = torch.randn(len(lengths), 12), []
+    for last in (encoder(vectors, packed)[packed.last], encoder(vectors, packed, last_only=True)):
+        results.append((last, *torch.autograd.grad((last * upstream).sum(), [vectors, *encoder.parameters()])))
+    for expected, found in zip(*results):
+        assert torch.allclose(expected, found, atol=2e-5)
+
+
 def test_attention_with_dropout_has_the_mean_of_attention_without():
     query, key, value = torch.randn(3, 1, 2, 5, 4)
     exact = causal_attention(query, key, value, 0.0)
@@ -58,7 +71,10 @@ def test_attention_with_dropout_has_the_mean_of_attention_without():
     assert torch.allclose(tiny, exact, atol=1e-6)
 
 
-@pytest.mark.parametrize("change, message", [({"n_heads": 5}, "multiple of n_heads"), ({"hidden_act": "gelo"}, "gelu")])
+@pytest.mark.parametrize(
+    "change, message",
+    [({"n_heads": 5}, "multiple of n_heads"), ({"hidden_act": "gelo"}, "gelu"), ({"n_layers": 0}, "n_layers: 0")],
+)
 def test_impossible_sizes_are_named(change, message):
     with pytest.raises(VQRecError, match=message):
         SequenceEncoder({**OPTIONS, **change})
