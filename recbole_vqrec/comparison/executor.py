@@ -22,7 +22,7 @@ def execute_all(runs, processes, progress=True, say=print):
 
     Args:
         runs (list of Run): what to run.
-        processes (int): at a time; the cores are shared out evenly.
+        processes (int): at a time; the cores are shared out evenly, or fewer where OMP_NUM_THREADS says so.
         progress (bool): show a progress bar.
         say (callable): receives a line for each run that failed.
 
@@ -33,7 +33,7 @@ def execute_all(runs, processes, progress=True, say=print):
         VQRecError: a run that is there was made with other options or by another version.
     """
     wanted = [run for run in runs if run.result() is None]
-    threads = str(max(1, (os.cpu_count() or 1) // processes))
+    threads = str(threads_of_each(processes))
     here = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **dict.fromkeys(THREADS, threads), "PYTHONPATH": here}  # the workers run this package
     children = _Children(environment)
@@ -52,6 +52,12 @@ def execute_all(runs, processes, progress=True, say=print):
             children.stop()
             pool.shutdown()  # its threads end with their children; none outlives this call
     return [run.result() for run in runs]
+
+
+def threads_of_each(processes):
+    """Return the threads of each process: its share of the cores, at most OMP_NUM_THREADS where that is a number."""
+    share, stated = max(1, (os.cpu_count() or 1) // processes), os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(stated)) if stated.isdigit() and int(stated) else share
 
 
 class _Children:

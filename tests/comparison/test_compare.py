@@ -183,3 +183,15 @@ def test_what_props_state_are_options_of_models():
         assert set(options) <= known_options(), model
     for options in stated["grid"].values():
         assert all(isinstance(values, list) for values in options.values())
+
+
+@pytest.mark.parametrize("stated, expected", [(None, 4), ("1", 1), ("3", 3), ("16", 4), ("", 4), ("0", 4), ("2,2", 4)])
+def test_processes_share_the_cores_unless_fewer_threads_are_asked_for(monkeypatch, stated, expected):
+    from recbole_vqrec.comparison.executor import threads_of_each
+
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if stated is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    assert threads_of_each(2) == expected
+    assert threads_of_each(100) == 1
