@@ -119,9 +119,9 @@ def test_the_demo(tmp_path):
     results = demo(config_dict=dict(small))
     assert [result["model"] for result in results] == [
         "VQRec, pre-trained", "VQRec", "SASRec", "BERT4Rec",
-        "VQRec, pre-trained, best", "SASRec, best", "ItemCoOccurrence, best",
+        "VQRec, pre-trained, best", "VQRec, best", "SASRec, best", "ItemCoOccurrence, best",
     ]  # fmt: skip
-    assert [result["stage"] for result in results] == ["finetune", *["train"] * 3, "finetune", *["train"] * 2]
+    assert [result["stage"] for result in results] == ["finetune", *["train"] * 3, "finetune", *["train"] * 3]
     assert {result["dataset"] for result in results} == {"ml-100k-comedy"}
     assert len(list((tmp_path / "saved").glob("comparison-*.md"))) == 1
     files = sorted(file for file in (tmp_path / "dataset").rglob("*") if file.is_file())
