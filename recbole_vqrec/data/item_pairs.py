@@ -1,10 +1,9 @@
 """Which items followed one another in training, how strongly, and what an item shares with those of like text.
 
 Item-based collaborative filtering (Sarwar et al., WWW 2001) on neighbouring interactions. Axis legend: N items with
-padding, P unordered pairs of items, d_w size of a text vector, k nearest texts.
+padding, P unordered pairs of items, e ordered ones, d_w size of a text vector, k nearest texts.
 """
 
-import faiss
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -63,12 +62,17 @@ def training_pairs(dataset):
     return torch.stack([key // dataset.item_num, key % dataset.item_num], dim=1), counts
 
 
+def in_both_orders(pairs, values):
+    """Return item [e], neighbour [e] and value [e] of pairs [P, 2] with values [P]; an item with itself stands once."""
+    apart = pairs[:, 0] != pairs[:, 1]
+    item, neighbour = torch.cat([pairs, pairs[apart].flip(1)]).T
+    return item, neighbour, torch.cat([values, values[apart]])
+
+
 def item_counts(pairs, counts, size):
     """Return c_i [size], the sum over j of the counts c_ij [P] of pairs [P, 2]."""
-    total = torch.zeros(size, dtype=torch.float64)
-    total.index_add_(0, pairs[:, 0], counts.double())
-    apart = pairs[:, 0] != pairs[:, 1]
-    return total.index_add_(0, pairs[apart, 1], counts[apart].double())
+    item, _, count = in_both_orders(pairs, counts.double())
+    return torch.zeros(size, dtype=torch.float64).index_add_(0, item, count)
 
 
 def pair_strengths(pairs, counts):
@@ -93,9 +97,8 @@ def shared_pairs(pairs, counts, text_vectors, neighbours):
         tuple: as `item_pairs`.
     """
     size = len(text_vectors)
-    strengths, apart = pair_strengths(pairs, counts), pairs[:, 0] != pairs[:, 1]
-    both = torch.cat([pairs, pairs[apart].flip(1)]).numpy()
-    own = sparse.csr_matrix((torch.cat([strengths, strengths[apart]]).numpy(), both.T), shape=(size, size))
+    item, neighbour, strength = (each.numpy() for each in in_both_orders(pairs, pair_strengths(pairs, counts)))
+    own = sparse.csr_matrix((strength, (item, neighbour)), shape=(size, size))
     near = sparse.csr_matrix(_near(text_vectors, neighbours), shape=(size, size))
     share = ENOUGH / (ENOUGH + item_counts(pairs, counts, size).numpy())
     shared = sparse.diags(share) @ near @ own
@@ -105,8 +108,15 @@ def shared_pairs(pairs, counts, text_vectors, neighbours):
     return torch.from_numpy(pairs), torch.from_numpy(shared.data[strong].astype(np.float32))
 
 
+def text_weights(cosine):
+    """Return the weights of the nearest texts, which sum to 1, from their cosines [..., k]."""
+    return torch.softmax(cosine / SHARPNESS, dim=-1)
+
+
 def _near(text_vectors, neighbours):
     """Return the weights [N * k] of the nearest texts of all items, and (item, neighbour); padding has none."""
+    import faiss
+
     vectors = np.ascontiguousarray(F.normalize(text_vectors[1:].float(), dim=1).numpy())
     neighbours = min(neighbours, len(vectors) - 1)
     if len(vectors) <= EXACT_ITEMS:
@@ -119,6 +129,6 @@ def _near(text_vectors, neighbours):
     cosine = np.where((found == item) | (found < 0), -np.inf, cosine)  # an item is no neighbour of its own
     order = np.argsort(-cosine, axis=1, kind="stable")[:, :neighbours]
     cosine, found = np.take_along_axis(cosine, order, axis=1), np.take_along_axis(found, order, axis=1)
-    weights = torch.softmax(torch.from_numpy(cosine) / SHARPNESS, dim=1).numpy()
+    weights = text_weights(torch.from_numpy(cosine)).numpy()
     rows = np.broadcast_to(item, found.shape)
     return weights.ravel(), (rows.ravel() + 1, found.ravel() + 1)

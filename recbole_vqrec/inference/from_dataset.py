@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.data.mixed_domains import MixedDomains
 from recbole_vqrec.data.prefix_rows import training_counts
@@ -27,7 +28,7 @@ def catalogue_of(config, dataset):
         config (Config): of the run; it names the code file and the language model.
         dataset (SequentialDataset): the training split, whose rows are prefixes, after the model has been built.
     """
-    item_ids = [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
+    item_ids = item_ids_of(dataset)
     made = {"dataset": config["dataset"], **{name: config[name] for name in LANGUAGE_MODEL}}
     codes, per_codebook, quantizer = None, None, {}
     if getattr(dataset, "item_codes", None) is not None:

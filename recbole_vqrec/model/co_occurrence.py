@@ -9,6 +9,7 @@ Axis legend: B histories, L positions, N items with padding, P pairs of items, e
 import torch
 from torch import nn
 
+from recbole_vqrec.data.item_pairs import in_both_orders
 from recbole_vqrec.errors import VQRecError
 
 
@@ -32,10 +33,9 @@ class CoOccurrence(nn.Module):
         refuse_out_of_range(config)
         self.weight, self.scale = config["co_occurrence_weight"], config["co_occurrence_scale"]
         self.decay, self.history = config["co_occurrence_decay"], config["co_occurrence_history"]
-        apart = pairs[:, 0] != pairs[:, 1]
-        item, neighbour = torch.cat([pairs, pairs.flip(1)[apart]]).T
+        item, neighbour, strength = in_both_orders(pairs, strengths)
         order = torch.argsort(item, stable=True)
-        item, neighbour, strength = item[order], neighbour[order], torch.cat([strengths, strengths[apart]])[order]
+        item, neighbour, strength = item[order], neighbour[order], strength[order]
         items = int(item.max()) + 1 if len(item) else 0
         start = torch.zeros(items + 2, dtype=torch.int64)  # the last row is that of all items without a neighbour
         start[1:-1] = torch.bincount(item, minlength=items).cumsum(0)
