@@ -55,7 +55,7 @@ def demo(config_file_list=None, config_dict=None):
     tuned = quick_start.finetune(target, pretrained["run"], files, config_dict)
     results = [_named("VQRec, pre-trained", tuned)]
     results += [quick_start.run(name, target, files, config_dict) for name in models]
-    print(f"{'':>{len(f'[5/{STEPS}]')}} recipe best: {', '.join(['the fine-tuned model', *best_models])}")
+    print(f"      recipe best: {', '.join(['the fine-tuned model', *best_models])}")
     best = quick_start.finetune(target, tuned["run"], files, {**(config_dict or {}), **SCORED_ONLY})
     results.append(_named("VQRec, pre-trained, best", best))
     for name in best_models:

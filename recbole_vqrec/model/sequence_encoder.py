@@ -100,7 +100,7 @@ class CausalSelfAttention(nn.Module):
             packed (PackedSequences): which token belongs where.
         """
         size, last = hidden.shape[1], hidden[packed.last]
-        of_query, of_rest = (self.query_key_value.weight[part] for part in (slice(size), slice(size, None)))
+        of_query, of_rest = self.query_key_value.weight.split([size, 2 * size])
         bias_of_query, bias_of_rest = self.query_key_value.bias.split([size, 2 * size])
         query = F.linear(last, of_query, bias_of_query).view(len(last), self.n_heads, 1, -1)
         context = torch.empty_like(last)
