@@ -66,21 +66,24 @@ class ServedHistoryScores:
             return found[0]
         lengths = torch.tensor([len(each) for each in rows], device=self.device)
         histories = padded([np.asarray(each) + 1 for each in rows], self.device, fill=0)
-        for step, user, item, strength in self.co_occurrence.entries(histories, lengths):
+        for user, step, item, strength in self.co_occurrence.entries(histories, lengths):
             found.append((user, item - 1, self.co_occurrence.value(step, strength)))
             if self.added:
-                user, item, strength = self._of_added(user, item - 1, strength)
+                user, step, item, strength = self._of_added(user, step, item - 1, strength)
                 found.append((user, item, self.co_occurrence.value(step, strength)))
         return (torch.cat(each) for each in zip(*found))
 
-    def _of_added(self, user, item, strength):
-        """Return user [e], row [e] and strength [e] of the added items of which some of these trained ones are
-        neighbours.
+    def _of_added(self, user, step, item, strength):
+        """Return user [e], step [e], row [e] and strength [e] of the added items of which some of these trained ones
+        are neighbours.
         """
         entry, place = ranges(self.start, item)
-        key, which = torch.unique(user[entry] * self.added + self.added_item[place], return_inverse=True)
+        steps = self.co_occurrence.history  # steps back are below it; the logarithm is of the sum within a step
+        position = user[entry] * steps + step[entry]
+        key, which = torch.unique(position * self.added + self.added_item[place], return_inverse=True)
         summed = strength.new_zeros(len(key)).index_add_(0, which, strength[entry] * self.weights[place])
-        return key // self.added, self.trained + key % self.added, summed
+        position, added = key // self.added, key % self.added
+        return position // steps, position % steps, self.trained + added, summed
 
 
 def create_served_history_scores(config, catalogue):

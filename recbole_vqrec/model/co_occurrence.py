@@ -3,7 +3,8 @@
 An item that hundreds bought after another is in the training data, but a Transformer whose items share codes or texts
 blurs it with all items alike. The count of the pair is exact, needs no training, and is zero for an item that is new.
 
-Axis legend: B histories, L positions, N items with padding, P pairs of items, e entries of a history position.
+Axis legend: B histories, L positions, N items with padding, P pairs of items, e entries (the
+neighbours of positions of histories).
 """
 
 import torch
@@ -11,6 +12,8 @@ from torch import nn
 
 from recbole_vqrec.data.item_pairs import in_both_orders
 from recbole_vqrec.errors import VQRecError
+
+ENTRIES_AT_ONCE = 1 << 20  # bounds the memory; an entry takes some fifty bytes
 
 
 class CoOccurrence(nn.Module):
@@ -32,7 +35,7 @@ class CoOccurrence(nn.Module):
         super().__init__()
         refuse_out_of_range(config)
         self.weight, self.scale = config["co_occurrence_weight"], config["co_occurrence_scale"]
-        self.decay, self.history = config["co_occurrence_decay"], config["co_occurrence_history"]
+        self.decay, self.history = config["co_occurrence_decay"], int(config["co_occurrence_history"])
         item, neighbour, strength = in_both_orders(pairs, strengths)
         order = torch.argsort(item, stable=True)
         item, neighbour, strength = item[order], neighbour[order], strength[order]
@@ -45,23 +48,32 @@ class CoOccurrence(nn.Module):
             self.register_buffer(name, values, persistent=False)
 
     def entries(self, item_seq, lengths):
-        """Yield the neighbours of the last item of the histories, of the one before it, and so on.
+        """Yield the neighbours of the latest items of the histories, at most about `ENTRIES_AT_ONCE` at once.
 
         Args:
             item_seq (torch.LongTensor): [B, L] items, oldest first, 0 as padding at the end.
             lengths (torch.LongTensor): [B] items in each history.
 
         Yields:
-            tuple: steps back, history [e], item [e] and strength [e]; no pair of history and item twice in one of them.
+            tuple: history [e], steps back in it [e], neighbour [e] and its strength [e]; all those of one position of
+            a history come together, each neighbour once.
         """
-        for step in range(min(self.history, item_seq.shape[1])):
-            long_enough = (lengths > step).nonzero().squeeze(1)
-            last = item_seq[long_enough, lengths[long_enough] - 1 - step].clamp(max=len(self.start) - 2)
-            row, place = ranges(self.start, last)
-            yield step, long_enough[row], self.neighbour[place].long(), self.strength[place]
+        steps = torch.arange(min(self.history, item_seq.shape[1]), device=item_seq.device)
+        history, step = (steps < lengths[:, None]).nonzero(as_tuple=True)
+        latest = item_seq[history, lengths[history] - 1 - step].clamp(max=len(self.start) - 2)
+        for history, step, latest in self._pieces(history, step, latest):
+            row, place = ranges(self.start, latest)
+            yield history[row], step[row], self.neighbour[place].long(), self.strength[place]
+
+    def _pieces(self, history, step, latest):
+        ends = (self.start[latest + 1] - self.start[latest]).cumsum(0)
+        if not len(ends) or ends[-1] <= ENTRIES_AT_ONCE:
+            return [(history, step, latest)]
+        sizes = torch.bincount((ends - 1).clamp(min=0) // ENTRIES_AT_ONCE).tolist()
+        return zip(*(each.split(sizes) for each in (history, step, latest)))
 
     def value(self, step, strength):
-        """Return what is added to a score for strengths [e] so many steps back in the history."""
+        """Return what is added to a score [e] for strengths [e] that many steps back in the history [e]."""
         return self.weight * self.decay**step * torch.log1p(self.scale * strength)
 
     def add_to_all(self, scores, item_seq, lengths):
@@ -71,16 +83,17 @@ class CoOccurrence(nn.Module):
             scores (torch.Tensor): [B, N], changed in place.
             item_seq, lengths: see `entries`.
         """
-        for step, history, item, strength in self.entries(item_seq, lengths):
+        for history, step, item, strength in self.entries(item_seq, lengths):
             value = self.value(step, strength).to(scores.dtype)
             scores.view(-1).index_add_(0, history * scores.shape[1] + item, value)
         return scores
 
     def add_to_one(self, scores, items, item_seq, lengths):
         """Return the scores [B] of one item a history, `items` [B], with their co-occurrence; see `add_to_all`."""
-        for step, history, item, strength in self.entries(item_seq, lengths):
+        for history, step, item, strength in self.entries(item_seq, lengths):
             asked = item == items[history]
-            scores = scores.index_add(0, history[asked], self.value(step, strength[asked]).to(scores.dtype))
+            value = self.value(step[asked], strength[asked]).to(scores.dtype)
+            scores = scores.index_add(0, history[asked], value)
         return scores
 
 

@@ -53,12 +53,22 @@ class NextItemModel(SequentialRecommender):
 
     def item_table(self):
         """Return the item vectors [N, H]; outside training they are computed once for the same parameters."""
+        return self._tables()[0]
+
+    def item_keys(self):
+        """Return the `keys` [N, H] of all items; outside training they are computed once for the same parameters."""
+        table, keys = self._tables()
+        return self.keys(table) if keys is None else keys
+
+    def _tables(self):
+        """Return the item vectors [N, H] and, outside training, their `keys` [N, H]."""
         if self.training or torch.is_grad_enabled():
-            return self.items.table()
+            return self.items.table(), None
         version = self._items_version()
         if self._evaluation_table is None or self._evaluation_table[0] != version:
-            self._evaluation_table = (version, self.items.table())
-        return self._evaluation_table[1]
+            table = self.items.table()
+            self._evaluation_table = (version, table, self.keys(table))
+        return self._evaluation_table[1:]
 
     def _items_version(self):
         return [(tensor.data_ptr(), tensor._version) for tensor in self.items.state_dict(keep_vars=True).values()]
@@ -70,9 +80,10 @@ class NextItemModel(SequentialRecommender):
         Args:
             known (NextItemModel): of the same parameters; its items are the first of these.
         """
-        table = known.item_table()
-        new = torch.arange(len(table), len(self.items.item_codes), device=table.device)
-        self._evaluation_table = (self._items_version(), torch.cat([table, self.items.of_items(new)]))
+        table, keys = known._tables()
+        new = self.items.of_items(torch.arange(len(table), len(self.items.item_codes), device=table.device))
+        tables = torch.cat([table, new]), torch.cat([keys, self.keys(new)])
+        self._evaluation_table = (self._items_version(), *tables)
 
     def hidden_states(self, item_seq, packed, table, last_only=False):
         """Return the hidden state [T, H] of every token.
@@ -156,7 +167,7 @@ class NextItemModel(SequentialRecommender):
         states = self.forward(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
         if items is not None:
             return self.queries(states) @ self.keys(self.item_table()[items]).T
-        scores = self.queries(states) @ self.keys(self.item_table()).T
+        scores = self.queries(states) @ self.item_keys().T
         if self.tied_items is not None:
             scores = self.tied_items.shift_all(scores, interaction[self.ITEM_SEQ])
         if self.history_scores is None:

@@ -1,4 +1,5 @@
 import math
+from unittest import mock
 
 import pytest
 import torch
@@ -82,8 +83,13 @@ def test_items_that_training_has_not_seen_have_none():
     assert empty.add_to_all(torch.zeros(1, 8), torch.tensor([[7]]), torch.tensor([1])).count_nonzero() == 0
 
 
-@given(st.integers(0, 10_000))
-def test_one_item_and_all_items_agree_with_the_formula(seed):
+@given(st.integers(0, 10_000), st.sampled_from([1, 3, 1 << 20]))
+def test_one_item_and_all_items_agree_with_the_formula_however_few_entries_at_once(seed, at_once):
+    with mock.patch("recbole_vqrec.model.co_occurrence.ENTRIES_AT_ONCE", at_once):
+        compare_with_the_formula(seed)
+
+
+def compare_with_the_formula(seed):
     draw = torch.Generator().manual_seed(seed)
 
     def random(high, *shape):
