@@ -15,10 +15,11 @@ from recbole_vqrec.quantization.encode import encode_dataset
 ITEMS = [f"i{number}" for number in range(12)]
 NAMES = ("VQRec", "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec", "FDSA", "RecGURU", "ItemCoOccurrence")
 CO_OCCURRENCE = {
-    "VQRec": {"seen_weight": -3, "co_occurrence_neighbours": 2},
+    "VQRec": {"seen_weight": -3},
     "VQRec code+text": {"item_representation": "code+text", "seen_weight": "auto"},
     "SASRec": {"seen_weight": 2.5},
 }
+TEXT_SIMILARITY = ("VQRec", "SASRec", "SASRecText", "ItemCoOccurrence")
 COLOURS = ["red", "green", "blue", "grey"]
 TEXTS = {item: f"{COLOURS[row % 4]} {'glue' if row % 3 else 'tape'} {row}" for row, item in enumerate(ITEMS)}
 SEQUENCES = {
@@ -64,6 +65,9 @@ def trained(tmp_path_factory):
     for name, options in CO_OCCURRENCE.items():
         counted = {**small, "co_occurrence_weight": 1, **options}
         runs[f"{name} with co-occurrence"] = quick_start.run(name.split()[0], "toy", None, counted)
+    for name in TEXT_SIMILARITY:
+        options = {**small, "text_similarity_weight": 2, "co_occurrence_weight": int(name == "ItemCoOccurrence")}
+        runs[f"{name} with text similarity"] = quick_start.run(name, "toy", None, options)
     words = {"attribute_columns": "title", "attribute_separator": " "}
     runs["S3Rec"] = quick_start.run("S3Rec", "toy", None, {**small, **words})
     runs["UniSRec with ids"] = quick_start.run("UniSRec", "toy", None, {**small, "transductive": True})

@@ -113,13 +113,15 @@ class SequenceDataset(SequentialDataset):
                 f"topk: {max(self.config['topk'])} of only {self.item_num - 1} items in {self.dataset_name}; set topk "
                 "and valid_metric to what the data set has"
             )
+        if self.config["text_similarity_weight"]:
+            self.item_text_vectors  # noqa: B018, read once for all splits, and so that the catalogue keeps them
         splits = super().build()
         if self.trim:
             for held_out in splits[1:]:
                 if len(held_out.inter_feat):
                     held_out.inter_feat.sort(by=self.item_list_length_field)
         popularity = torch.from_numpy(training_counts(splits[0]))  # a model must not know that of a held-out row
-        pairs = item_pairs(splits[0], lambda: self.item_text_vectors, self.config)
+        pairs = item_pairs(splits[0], self.config)
         if self.config["seen_weight"] == "auto":
             self.config["seen_weight"] = round(repeat_log_odds(splits[0]), 2)  # a number in log, checkpoint and service
         for split in splits:

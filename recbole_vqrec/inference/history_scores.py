@@ -1,23 +1,26 @@
-"""What histories add to scores in serving: items that are in them, what followed their items in training.
+"""What histories add to scores in serving: their items, what followed these in training, what has texts like theirs.
 
 Axis legend: U users, N items without padding, A of them added after training, P neighbours, n items of a block,
-R items, e entries.
+R items, L positions, S latest positions, e entries, d_w size of a text vector.
 """
 
 from types import SimpleNamespace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from recbole_vqrec.inference.histories import padded
 from recbole_vqrec.model.co_occurrence import ranges
 from recbole_vqrec.model.history_scores import create_history_scores
+from recbole_vqrec.model.text_similarity import text_directions
 
 
 class ServedHistoryScores:
     """Adds to scores what `HistoryScores` does; an added item has the mean co-occurrence of its neighbours by text.
 
-    Without that, new items would fall behind all others. In a history an added item brings no co-occurrence.
+    Without that, new items would fall behind all others. In a history an added item brings no co-occurrence. Its text
+    is compared as that of any other.
 
     Args:
         history_scores (HistoryScores): of the trained items, numbered from 1.
@@ -27,6 +30,7 @@ class ServedHistoryScores:
 
     def __init__(self, history_scores, catalogue, device):
         self.history_scores, self.co_occurrence, self.device = history_scores, history_scores.co_occurrence, device
+        self.text_similarity = history_scores.text_similarity
         self.trained, self.added = catalogue.trained, 0
         if self.co_occurrence is not None and catalogue.neighbours is not None and len(catalogue.neighbours):
             neighbours = torch.from_numpy(catalogue.neighbours).long().to(device)
@@ -36,6 +40,9 @@ class ServedHistoryScores:
             self.added_item = order // neighbours.shape[1]
             sizes = torch.bincount(neighbours.flatten(), minlength=self.trained)
             self.start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+
+        if self.text_similarity is not None:
+            self.directions = text_directions(*_texts(catalogue)).to(device)
 
     def with_catalogue(self, catalogue):
         """Return the same for a changed catalogue."""
@@ -49,23 +56,35 @@ class ServedHistoryScores:
             rows (list of list of int): U histories of item rows, none empty.
             among (torch.LongTensor or None): ascending item rows, the only ones that are scored.
         """
-        user, item, value = self._entries(rows)
+        lengths = torch.tensor([len(each) for each in rows], device=self.device)
+        histories = padded([np.asarray(each) + 1 for each in rows], self.device, fill=0)
+        user, item, value = self._entries(rows, histories, lengths)
         scored, column = columns_of(item, among)
         user, value = user[scored], value[scored]
+        if self.text_similarity is not None:
+            blocks = self._with_similarity(blocks, self.text_similarity.latest(histories, lengths), among)
         for start, scores in blocks:
             here = (column >= start) & (column < start + scores.shape[1])
             yield start, scores.index_put((user[here], column[here] - start), value[here], accumulate=True)
 
-    def _entries(self, rows):
-        """Return user [e], item row [e] and what is added [e]."""
+    def _with_similarity(self, blocks, latest, among):
+        """Yield blocks of scores with the similarity of texts to those of the latest items [U, S], 0 for none."""
+        items, place = latest.unique(return_inverse=True)
+        for start, scores in blocks:
+            some = slice(start, start + scores.shape[1])
+            columns = 1 + (torch.arange(some.start, some.stop) if among is None else among[some]).to(self.device)
+            others = self.directions[1:][some] if among is None else self.directions[columns]
+            kernel = self.text_similarity.similarity(self.directions[items], items, others, columns)
+            yield start, scores + self.text_similarity.summed(place, kernel)
+
+    def _entries(self, rows, histories, lengths):
+        """Return user [e], item row [e] and what is added [e] to it alone; histories [U, L] of rows + 1."""
         sizes = torch.tensor([len(set(each)) for each in rows], device=self.device)
         users = torch.repeat_interleave(torch.arange(len(rows), device=self.device), sizes)
         seen = torch.tensor([item for each in rows for item in set(each)], device=self.device)
         found = [(users, seen, torch.full(seen.shape, float(self.history_scores.seen_weight), device=self.device))]
         if self.co_occurrence is None:
             return found[0]
-        lengths = torch.tensor([len(each) for each in rows], device=self.device)
-        histories = padded([np.asarray(each) + 1 for each in rows], self.device, fill=0)
         for user, step, item, strength in self.co_occurrence.entries(histories, lengths):
             found.append((user, item - 1, self.co_occurrence.value(step, strength)))
             if self.added:
@@ -88,14 +107,22 @@ class ServedHistoryScores:
 
 def create_served_history_scores(config, catalogue):
     """Return the `ServedHistoryScores` of a run, or None where it scores without."""
-    dataset = SimpleNamespace(item_pairs=None)
+    dataset = SimpleNamespace(item_pairs=None, item_text_vectors=None)
     if catalogue.item_pairs is not None:
         pairs = torch.from_numpy(catalogue.item_pairs).long() + 1
-        dataset = SimpleNamespace(item_pairs=(pairs, torch.from_numpy(catalogue.pair_strengths)))
+        dataset.item_pairs = pairs, torch.from_numpy(catalogue.pair_strengths)
+    if catalogue.text_vectors is not None:
+        dataset.item_text_vectors, dataset.item_popularity = _texts(catalogue)
     history_scores = create_history_scores(config, dataset)
     if history_scores is None:
         return None
     return ServedHistoryScores(history_scores.to(config["device"]), catalogue, config["device"])
+
+
+def _texts(catalogue):
+    """Return text vectors [1 + N, d_w] and training interactions [1 + N] of a catalogue, row 0 the padding item."""
+    vectors, popularity = torch.from_numpy(catalogue.text_vectors), torch.from_numpy(catalogue.popularity)
+    return F.pad(vectors, (0, 0, 1, 0)), F.pad(popularity, (1, 0))
 
 
 def columns_of(rows, among):

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from recbole_vqrec.data.item_pairs import text_weights
 from recbole_vqrec.model.scoring import SubItemScorer, top_k
 from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
 
 NEIGHBOURS = 10  # P
+SHARPNESS = 0.1  # what cosines are divided by before the softmax that weighs the neighbours
 
 
 class TextNeighbours:
@@ -48,7 +48,7 @@ class TextNeighbours:
             vectors = self.quantizer.whitening.apply(vectors)
         queries = F.normalize(torch.from_numpy(np.asarray(vectors, dtype=np.float32)), dim=1)
         cosine, items = top_k(self.scorer.blocks(queries), len(queries), NEIGHBOURS)
-        return items.numpy().astype(np.int32), text_weights(cosine).numpy()
+        return items.numpy().astype(np.int32), torch.softmax(cosine / SHARPNESS, dim=1).numpy()
 
 
 def placed(unit_vectors, neighbours, weights):

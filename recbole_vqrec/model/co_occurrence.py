@@ -11,9 +11,15 @@ import torch
 from torch import nn
 
 from recbole_vqrec.data.item_pairs import in_both_orders
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, refuse_out_of_range
 
 ENTRIES_AT_ONCE = 1 << 20  # bounds the memory; an entry takes some fifty bytes
+RANGES = {
+    "co_occurrence_weight": (lambda value: value > 0, "a number of at least 0, such as 1"),
+    "co_occurrence_decay": (lambda value: 0 < value <= 1, "a number in (0, 1]"),
+    "co_occurrence_scale": (lambda value: value > 0, "a number above 0"),
+    "co_occurrence_history": (lambda value: value >= 1 and int(value) == value, "a whole number of at least 1"),
+}
 
 
 class CoOccurrence(nn.Module):
@@ -33,7 +39,7 @@ class CoOccurrence(nn.Module):
 
     def __init__(self, pairs, strengths, config):
         super().__init__()
-        refuse_out_of_range(config)
+        refuse_out_of_range(config, RANGES)
         self.weight, self.scale = config["co_occurrence_weight"], config["co_occurrence_scale"]
         self.decay, self.history = config["co_occurrence_decay"], int(config["co_occurrence_history"])
         item, neighbour, strength = in_both_orders(pairs, strengths)
@@ -131,17 +137,3 @@ def create_co_occurrence(config, dataset):
             "or call register()"
         )
     return None if dataset.item_pairs is None else CoOccurrence(*dataset.item_pairs, config)
-
-
-def refuse_out_of_range(config):
-    """Raise `VQRecError` unless the options are numbers that make sense."""
-    ranges = {
-        "co_occurrence_weight": (lambda value: value > 0, "a number of at least 0, such as 1"),
-        "co_occurrence_decay": (lambda value: 0 < value <= 1, "a number in (0, 1]"),
-        "co_occurrence_scale": (lambda value: value > 0, "a number above 0"),
-        "co_occurrence_history": (lambda value: value >= 1 and int(value) == value, "a whole number of at least 1"),
-    }
-    for name, (fits, expected) in ranges.items():
-        value = config[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not fits(value):
-            raise VQRecError(f"{name}: {value!r}, expected {expected}")

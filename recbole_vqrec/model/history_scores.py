@@ -1,4 +1,4 @@
-"""What a history says beyond its encoding: which items are in it, and what followed its items in training.
+"""What a history says beyond its encoding: the items in it, what followed them in training, what texts are like theirs.
 
 Axis legend: B histories, L positions, N items with padding.
 """
@@ -7,10 +7,11 @@ from torch import nn
 
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.co_occurrence import create_co_occurrence
+from recbole_vqrec.model.text_similarity import create_text_similarity
 
 
 class HistoryScores(nn.Module):
-    """Adds seen_weight to the scores of the items of the history, and the co-occurrence to those of all items.
+    """Adds seen_weight to the scores of the items of the history, co-occurrence and text similarity to those of all.
 
     Where users do not come back to an item, most of what an encoder ranks first is what they have; where they do, it
     may be too low.
@@ -18,11 +19,15 @@ class HistoryScores(nn.Module):
     Args:
         seen_weight (float): added to the logits of the history's items.
         co_occurrence (CoOccurrence, optional): see there.
+        text_similarity (TextSimilarity, optional): see there.
     """
 
-    def __init__(self, seen_weight, co_occurrence=None):
+    def __init__(self, seen_weight, co_occurrence=None, text_similarity=None):
         super().__init__()
-        self.seen_weight, self.co_occurrence = seen_weight, co_occurrence
+        self.seen_weight, self.co_occurrence, self.text_similarity = seen_weight, co_occurrence, text_similarity
+
+    def _parts(self):
+        return [part for part in (self.co_occurrence, self.text_similarity) if part is not None]
 
     def add_to_all(self, scores, item_seq, lengths):
         """Return the scores of all items with what the histories add.
@@ -34,28 +39,33 @@ class HistoryScores(nn.Module):
         """
         if self.seen_weight:
             scores.scatter_(1, item_seq, scores.gather(1, item_seq) + self.seen_weight)
-        return scores if self.co_occurrence is None else self.co_occurrence.add_to_all(scores, item_seq, lengths)
+        for part in self._parts():
+            scores = part.add_to_all(scores, item_seq, lengths)
+        return scores
 
     def add_to_one(self, scores, items, item_seq, lengths):
         """Return the scores [B] of one item a history, `items` [B], with what the histories add; see `add_to_all`."""
         scores = scores + self.seen_weight * (item_seq == items[:, None]).any(dim=1)
-        return scores if self.co_occurrence is None else self.co_occurrence.add_to_one(scores, items, item_seq, lengths)
+        for part in self._parts():
+            scores = part.add_to_one(scores, items, item_seq, lengths)
+        return scores
 
 
 def create_history_scores(config, dataset):
     """Return the `HistoryScores` of a data set, or None where nothing is added and in pre-training on many domains.
 
     Args:
-        config (Config): seen_weight and the options of `CoOccurrence`.
-        dataset (SequenceDataset): see `create_co_occurrence`; None is added where its `scored_by_engine` is set.
+        config (Config): seen_weight and the options of `CoOccurrence` and `TextSimilarity`.
+        dataset (SequenceDataset): see `create_co_occurrence` and `create_text_similarity`; None is added where its
+            `scored_by_engine` is set.
 
     Raises:
-        VQRecError: seen_weight is no number; as `create_co_occurrence`.
+        VQRecError: seen_weight is no number; as `create_co_occurrence` and `create_text_similarity`.
     """
     if config["stage"] == "pretrain" or getattr(dataset, "scored_by_engine", False):
         return None
     seen_weight = config["seen_weight"] or 0
     if isinstance(seen_weight, bool) or not isinstance(seen_weight, (int, float)):
         raise VQRecError(f"seen_weight: {seen_weight!r}, expected a number such as -5, or auto")
-    co_occurrence = create_co_occurrence(config, dataset)
-    return HistoryScores(seen_weight, co_occurrence) if seen_weight or co_occurrence else None
+    parts = create_co_occurrence(config, dataset), create_text_similarity(config, dataset)
+    return HistoryScores(seen_weight, *parts) if seen_weight or any(parts) else None

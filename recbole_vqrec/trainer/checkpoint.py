@@ -17,6 +17,7 @@ from recbole_vqrec.errors import VQRecError, examples
 
 KIND = "checkpoint"
 FILE_NAME = "checkpoint.safetensors"
+RETIRED_OPTIONS = {"co_occurrence_neighbours": 0}  # of earlier versions: the value that means what is done now
 REMEDY = "give the folder of a run, such as saved/<run>"
 
 
@@ -73,12 +74,14 @@ def save(path, config, model, optimizer, item_ids, progress):
 
 
 def load(run):
-    """Return (tensors by full name, item ids, manifest) of a run.
+    """Return (tensors by full name, item ids, manifest) of a run; options that are no more are left out of its config.
 
     Raises:
         VQRecError: no checkpoint there, damaged, or of another program or format.
     """
     arrays, item_ids, manifest = artifacts.read_artifact(checkpoint_file(run), KIND, REMEDY)
+    options = manifest["config"].items()
+    manifest["config"] = {name: value for name, value in options if RETIRED_OPTIONS.get(name, ...) != value}
     return {name: torch.from_numpy(array) for name, array in arrays.items()}, item_ids, manifest
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from trained_runs import TEXT_SIMILARITY
 
 from recbole_vqrec import Recommender, artifacts
 from recbole_vqrec.errors import VQRecError
@@ -16,10 +17,11 @@ ITEMS = [f"i{number}" for number in range(12)]
 
 FINE_TUNED = ["fine-tuned", "fine-tuned with text", "fine-tuned with ids"]
 WITH_CO_OCCURRENCE = [f"{name} with co-occurrence" for name in ("VQRec", "VQRec code+text", "SASRec")]
+WITH_TEXT_SIMILARITY = [f"{name} with text similarity" for name in TEXT_SIMILARITY]
 MODELS = [
     "VQRec", "with text", "with ids", *FINE_TUNED, "SASRec", "CORE", "LightSANs", "SASRecText", "UniSRec",
     "UniSRec with ids", "FDSA", "S3Rec", "RecGURU", "ItemCoOccurrence",
-    *WITH_CO_OCCURRENCE,
+    *WITH_CO_OCCURRENCE, *WITH_TEXT_SIMILARITY,
 ]  # fmt: skip
 
 
@@ -71,6 +73,38 @@ def test_co_occurrence_is_added_to_the_items_that_are_scored_and_to_no_other(tra
     recommender.save(saved)
     again = Recommender.load(saved).recommend(history, k=20, filter_seen=False).set_index(["user", "item"]).score
     assert np.allclose(again[found.index], found, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", WITH_TEXT_SIMILARITY)
+def test_a_new_item_has_the_similarity_of_its_own_text(trained, name, tmp_path):
+    run, _ = trained[name]
+    if name.startswith("SASRec "):
+        with pytest.raises(VQRecError, match="SASRec knows its items by id only"):
+            Recommender.load(run).add_items({"new": "purple glue"})
+        return
+    recommender, plain = Recommender.load(run), Recommender.load(run)
+    plain.served.engine.history_scores.text_similarity.weights.zero_()
+    for each in (recommender, plain):
+        each.add_items({"new": "purple glue", "twin": "purple glue"})
+    history = [["i2", "new"], ["twin"], ["i3"]]
+    tables = [each.recommend(history, k=20, filter_seen=False) for each in (recommender, plain)]
+    tables = [each.set_index(["user", "item"]) for each in tables]
+    added = tables[0].score - tables[1].score[tables[0].index]
+    vectors = recommender.catalogue.text_vectors
+    own = vectors - vectors[:12][recommender.catalogue.popularity[:12] > 0].mean(axis=0)
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    kernel = np.exp(4 * (own @ own.T - 1)) * (1 - np.eye(14))
+    names = [*recommender.catalogue.item_ids]
+    for user, weights in enumerate([{"new": 2, "i2": 1.8}, {"twin": 2}, {"i3": 2}]):
+        expected = sum(weight * kernel[names.index(item)] for item, weight in weights.items())
+        assert np.allclose(added[user][names], expected, atol=1e-4)
+    assert np.isclose(added[1, "new"], 2, atol=1e-4)  # the same text under another id
+    recommender.save(tmp_path / "copy")
+    again = Recommender.load(tmp_path / "copy").recommend(history, k=20, filter_seen=False).set_index(["user", "item"])
+    assert np.allclose(again.score[tables[0].index], tables[0].score, atol=1e-5)
+    among = recommender.recommend(history, k=20, filter_seen=False, candidates=["i1", "new"])
+    among = among.set_index(["user", "item"])
+    assert np.allclose(among.score, tables[0].score[among.index], atol=1e-5)
 
 
 def test_the_run_folder_is_enough_and_nothing_is_unpickled(run, monkeypatch):

@@ -50,8 +50,9 @@ def test_models_score_with_it_and_are_the_same_otherwise(tmp_path, model):
 
 
 def test_nothing_is_added_in_pre_training_and_by_default(tmp_path):
-    options = {"stage": "pretrain", "seen_weight": -5, "co_occurrence_weight": 1}
-    assert create_history_scores(options, None) is None
-    assert create_history_scores({"stage": "train", "seen_weight": 0, "co_occurrence_weight": 0}, None) is None
+    off = {"stage": "train", "seen_weight": 0, "co_occurrence_weight": 0, "text_similarity_weight": 0}
+    on = {"seen_weight": -5, "co_occurrence_weight": 1, "text_similarity_weight": 2}
+    assert create_history_scores({**on, "stage": "pretrain"}, None) is None
+    assert create_history_scores(off, None) is None
     with pytest.raises(VQRecError, match="seen_weight: 'never', expected a number"):
-        create_history_scores({"stage": "train", "seen_weight": "never", "co_occurrence_weight": 0}, None)
+        create_history_scores({**off, "seen_weight": "never"}, None)

@@ -36,6 +36,12 @@ def test_what_is_loaded_is_what_was_tested(run):
     assert trainer.evaluate(test_data, model_file=run["run"]) == run["test_result"]
 
 
+def test_a_retired_option_is_left_out_where_it_was_off(run, monkeypatch):
+    for value, kept in ((16, False), (8, True)):
+        monkeypatch.setattr(checkpoint, "RETIRED_OPTIONS", {"hidden_size": value})
+        assert ("hidden_size" in checkpoint.load(run["run"])[2]["config"]) == kept
+
+
 def test_optimizer_state_round_trip(tiny, tmp_path):
     model = torch.nn.Linear(2, 3)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
