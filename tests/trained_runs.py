@@ -66,7 +66,8 @@ def trained(tmp_path_factory):
         counted = {**small, "co_occurrence_weight": 1, **options}
         runs[f"{name} with co-occurrence"] = quick_start.run(name.split()[0], "toy", None, counted)
     for name in TEXT_SIMILARITY:
-        options = {**small, "text_similarity_weight": 2, "co_occurrence_weight": int(name == "ItemCoOccurrence")}
+        options = {**small, "text_similarity_weight": 2, "new_item_weight": 0.5}
+        options["co_occurrence_weight"] = int(name == "ItemCoOccurrence")
         runs[f"{name} with text similarity"] = quick_start.run(name, "toy", None, options)
     words = {"attribute_columns": "title", "attribute_separator": " "}
     runs["S3Rec"] = quick_start.run("S3Rec", "toy", None, {**small, **words})

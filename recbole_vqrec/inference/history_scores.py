@@ -8,11 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from recbole_vqrec.inference.histories import padded
 from recbole_vqrec.model.co_occurrence import ranges
-from recbole_vqrec.model.history_scores import create_history_scores
+from recbole_vqrec.model.history_scores import create_history_scores, new_item_scores
 from recbole_vqrec.model.text_similarity import text_directions
 
 
@@ -31,6 +30,9 @@ class ServedHistoryScores:
     def __init__(self, history_scores, catalogue, device):
         self.history_scores, self.co_occurrence, self.device = history_scores, history_scores.co_occurrence, device
         self.text_similarity = history_scores.text_similarity
+        popularity, self.new_item_scores = _with_padding(catalogue.popularity), None
+        if history_scores.new_item_weight:
+            self.new_item_scores = new_item_scores(history_scores.new_item_weight, popularity)[1:].to(device)
         self.trained, self.added = catalogue.trained, 0
         if self.co_occurrence is not None and catalogue.neighbours is not None and len(catalogue.neighbours):
             neighbours = torch.from_numpy(catalogue.neighbours).long().to(device)
@@ -42,7 +44,7 @@ class ServedHistoryScores:
             self.start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
 
         if self.text_similarity is not None:
-            self.directions = text_directions(*_texts(catalogue)).to(device)
+            self.directions = text_directions(_with_padding(catalogue.text_vectors), popularity).to(device)
 
     def with_catalogue(self, catalogue):
         """Return the same for a changed catalogue."""
@@ -64,6 +66,9 @@ class ServedHistoryScores:
         if self.text_similarity is not None:
             blocks = self._with_similarity(blocks, self.text_similarity.latest(histories, lengths), among)
         for start, scores in blocks:
+            if self.new_item_scores is not None:
+                some = slice(start, start + scores.shape[1])
+                scores = scores + self.new_item_scores[some if among is None else among[some].to(self.device)]
             here = (column >= start) & (column < start + scores.shape[1])
             yield start, scores.index_put((user[here], column[here] - start), value[here], accumulate=True)
 
@@ -107,22 +112,23 @@ class ServedHistoryScores:
 
 def create_served_history_scores(config, catalogue):
     """Return the `ServedHistoryScores` of a run, or None where it scores without."""
-    dataset = SimpleNamespace(item_pairs=None, item_text_vectors=None)
+    popularity = _with_padding(catalogue.popularity)
+    dataset = SimpleNamespace(item_pairs=None, item_text_vectors=None, item_popularity=popularity)
     if catalogue.item_pairs is not None:
         pairs = torch.from_numpy(catalogue.item_pairs).long() + 1
         dataset.item_pairs = pairs, torch.from_numpy(catalogue.pair_strengths)
     if catalogue.text_vectors is not None:
-        dataset.item_text_vectors, dataset.item_popularity = _texts(catalogue)
+        dataset.item_text_vectors = _with_padding(catalogue.text_vectors)
     history_scores = create_history_scores(config, dataset)
     if history_scores is None:
         return None
     return ServedHistoryScores(history_scores.to(config["device"]), catalogue, config["device"])
 
 
-def _texts(catalogue):
-    """Return text vectors [1 + N, d_w] and training interactions [1 + N] of a catalogue, row 0 the padding item."""
-    vectors, popularity = torch.from_numpy(catalogue.text_vectors), torch.from_numpy(catalogue.popularity)
-    return F.pad(vectors, (0, 0, 1, 0)), F.pad(popularity, (1, 0))
+def _with_padding(rows):
+    """Return rows [N, ...] of an array as a tensor [1 + N, ...] with zeros for the padding item in front."""
+    rows = torch.from_numpy(rows)
+    return torch.cat([rows.new_zeros(1, *rows.shape[1:]), rows])
 
 
 def columns_of(rows, among):

@@ -1,13 +1,19 @@
-"""What a history says beyond its encoding: the items in it, what followed them in training, what texts are like theirs.
+"""What a history says beyond its encoding: the items in it, what followed them in training, what texts are like theirs;
+and what an item that training has not seen is given in advance.
 
 Axis legend: B histories, L positions, N items with padding.
 """
 
 from torch import nn
 
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, refuse_out_of_range
 from recbole_vqrec.model.co_occurrence import create_co_occurrence
 from recbole_vqrec.model.text_similarity import create_text_similarity
+
+RANGES = {
+    "seen_weight": (lambda value: True, "a number such as -5, or auto"),
+    "new_item_weight": (lambda value: True, "a number such as 1"),
+}
 
 
 class HistoryScores(nn.Module):
@@ -20,10 +26,15 @@ class HistoryScores(nn.Module):
         seen_weight (float): added to the logits of the history's items.
         co_occurrence (CoOccurrence, optional): see there.
         text_similarity (TextSimilarity, optional): see there.
+        new_item_weight (float): added to the logits of items without training interactions.
+        popularity (torch.LongTensor, optional): [N] training interactions, row 0 the padding item.
     """
 
-    def __init__(self, seen_weight, co_occurrence=None, text_similarity=None):
+    def __init__(self, seen_weight, co_occurrence=None, text_similarity=None, new_item_weight=0, popularity=None):
         super().__init__()
+        self.new_item_weight = new_item_weight
+        new = new_item_scores(new_item_weight, popularity) if new_item_weight else None
+        self.register_buffer("new_item_scores", new, persistent=False)
         self.seen_weight, self.co_occurrence, self.text_similarity = seen_weight, co_occurrence, text_similarity
 
     def _parts(self):
@@ -39,6 +50,8 @@ class HistoryScores(nn.Module):
         """
         if self.seen_weight:
             scores.scatter_(1, item_seq, scores.gather(1, item_seq) + self.seen_weight)
+        if self.new_item_scores is not None:
+            scores += self.new_item_scores
         for part in self._parts():
             scores = part.add_to_all(scores, item_seq, lengths)
         return scores
@@ -46,6 +59,8 @@ class HistoryScores(nn.Module):
     def add_to_one(self, scores, items, item_seq, lengths):
         """Return the scores [B] of one item a history, `items` [B], with what the histories add; see `add_to_all`."""
         scores = scores + self.seen_weight * (item_seq == items[:, None]).any(dim=1)
+        if self.new_item_scores is not None:
+            scores = scores + self.new_item_scores[items]
         for part in self._parts():
             scores = part.add_to_one(scores, items, item_seq, lengths)
         return scores
@@ -55,17 +70,38 @@ def create_history_scores(config, dataset):
     """Return the `HistoryScores` of a data set, or None where nothing is added and in pre-training on many domains.
 
     Args:
-        config (Config): seen_weight and the options of `CoOccurrence` and `TextSimilarity`.
+        config (Config): seen_weight, new_item_weight and the options of `CoOccurrence` and `TextSimilarity`.
         dataset (SequenceDataset): see `create_co_occurrence` and `create_text_similarity`; None is added where its
             `scored_by_engine` is set.
 
     Raises:
-        VQRecError: seen_weight is no number; as `create_co_occurrence` and `create_text_similarity`.
+        VQRecError: seen_weight or new_item_weight is no number; as `create_co_occurrence` and `create_text_similarity`.
     """
     if config["stage"] == "pretrain" or getattr(dataset, "scored_by_engine", False):
         return None
-    seen_weight = config["seen_weight"] or 0
-    if isinstance(seen_weight, bool) or not isinstance(seen_weight, (int, float)):
-        raise VQRecError(f"seen_weight: {seen_weight!r}, expected a number such as -5, or auto")
+    weights = {name: config[name] or 0 for name in RANGES}
+    refuse_out_of_range(weights, RANGES)
     parts = create_co_occurrence(config, dataset), create_text_similarity(config, dataset)
-    return HistoryScores(seen_weight, *parts) if seen_weight or any(parts) else None
+    if not any(weights.values()) and not any(parts):
+        return None
+    popularity = getattr(dataset, "item_popularity", None)
+    if weights["new_item_weight"] and popularity is None:
+        raise VQRecError(
+            "new_item_weight needs a data set of this package; build it with recbole_vqrec, or call register()"
+        )
+    return HistoryScores(weights["seen_weight"], *parts, weights["new_item_weight"], popularity)
+
+
+def new_item_scores(weight, popularity):
+    """Return the weight for items without training interactions, 0 for others and the padding item.
+
+    Args:
+        weight (float): see new_item_weight.
+        popularity (torch.LongTensor): [N] training interactions, row 0 the padding item.
+
+    Returns:
+        torch.FloatTensor: [N].
+    """
+    scores = weight * (popularity == 0).float()
+    scores[0] = 0
+    return scores

@@ -34,7 +34,9 @@ def expected(history, item):
 def test_an_added_item_has_the_mean_strength_of_its_neighbours_at_each_step_of_the_history():
     pairs = torch.tensor(list(STRENGTHS)) + 1
     history_scores = HistoryScores(-5.0, CoOccurrence(pairs, torch.tensor(list(STRENGTHS.values())), OPTIONS))
-    catalogue = SimpleNamespace(trained=4, neighbours=np.array(NEIGHBOURS), weights=np.float32(WEIGHTS))
+    catalogue = SimpleNamespace(
+        trained=4, neighbours=np.array(NEIGHBOURS), weights=np.float32(WEIGHTS), popularity=np.ones(6, dtype=np.int64)
+    )
     served = ServedHistoryScores(history_scores, catalogue, "cpu")
     histories = [[0], [2, 0], [3, 0, 2, 1], [0, 4], [1, 1, 2]]
     blocks = served.add_to([(0, torch.zeros(5, 4)), (4, torch.zeros(5, 2))], histories, None)

@@ -33,6 +33,14 @@ def test_co_occurrence_is_added_as_well():
     assert torch.allclose(one, both[torch.arange(2), chosen])
 
 
+def test_items_without_training_interactions_get_their_weight():
+    popularity = torch.tensor([0, 3, 0, 1, 0])
+    scores = HistoryScores(-5, new_item_weight=1.5, popularity=popularity)
+    found = scores.add_to_all(SCORES.clone(), HISTORIES, LENGTHS)
+    assert found[:, 1:].tolist() == [[-4, 3.5, -2, 5.5], [5, 2.5, 7, 9.5]]
+    assert scores.add_to_one(torch.tensor([3.0, 6.0]), torch.tensor([3, 2]), HISTORIES, LENGTHS).tolist() == [-2, 2.5]
+
+
 @pytest.mark.parametrize("model", ["VQRec", "GRU4Rec"])
 def test_models_score_with_it_and_are_the_same_otherwise(tmp_path, model):
     write_inter(tmp_path / "tiny", "tiny", {f"u{user}": [*"abcde"][user:] + ["a", "c", "f"] for user in range(3)})
@@ -50,7 +58,7 @@ def test_models_score_with_it_and_are_the_same_otherwise(tmp_path, model):
 
 
 def test_nothing_is_added_in_pre_training_and_by_default(tmp_path):
-    off = {"stage": "train", "seen_weight": 0, "co_occurrence_weight": 0, "text_similarity_weight": 0}
+    off = {"stage": "train", "seen_weight": 0, "new_item_weight": 0, "co_occurrence_weight": 0, "text_similarity_weight": 0}
     on = {"seen_weight": -5, "co_occurrence_weight": 1, "text_similarity_weight": 2}
     assert create_history_scores({**on, "stage": "pretrain"}, None) is None
     assert create_history_scores(off, None) is None
