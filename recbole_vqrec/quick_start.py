@@ -68,12 +68,11 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     # 4. train to the best epoch
     start = time.perf_counter()
     with PeakMemory(config["device"]) as memory, EpochBar(config, len(valid_data or [])) as bar:
-        best_valid_score, best_valid_result = trainer.fit(
-            train_data, valid_data, saved=saved, show_progress=False, callback_fn=bar.epoch_done
-        )
+        best = trainer.fit(train_data, valid_data, saved=saved, show_progress=False, callback_fn=bar.epoch_done)
     seconds = time.perf_counter() - start
 
     # 5. test the best epoch
+    best_valid_score, best_valid_result = trainer.best_validation(valid_data, best) if saved else best
     trainer.rank_collector = RankCollector(train_data)
     test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=False)
     result = {

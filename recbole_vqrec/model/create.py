@@ -29,10 +29,11 @@ def _add_history_scores(model, history_scores):
         return interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
 
     def full_sort_predict(interaction):
-        scores = score_all(interaction)
-        return history_scores.add_to_all(scores.view(len(interaction), -1), *history(interaction))
+        scores, added = score_all(interaction), model.history_scores
+        return scores if added is None else added.add_to_all(scores.view(len(interaction), -1), *history(interaction))
 
     def predict(interaction):
-        return history_scores.add_to_one(score_one(interaction), interaction[model.ITEM_ID], *history(interaction))
+        scores, added = score_one(interaction), model.history_scores
+        return scores if added is None else added.add_to_one(scores, interaction[model.ITEM_ID], *history(interaction))
 
     model.full_sort_predict, model.predict = full_sort_predict, predict

@@ -4,6 +4,8 @@ and what an item that training has not seen is given in advance.
 Axis legend: B histories, L positions, N items with padding.
 """
 
+import contextlib
+
 from torch import nn
 
 from recbole_vqrec.errors import VQRecError, refuse_out_of_range
@@ -90,6 +92,24 @@ def create_history_scores(config, dataset):
             "new_item_weight needs a data set of this package; build it with recbole_vqrec, or call register()"
         )
     return HistoryScores(weights["seen_weight"], *parts, weights["new_item_weight"], popularity)
+
+
+@contextlib.contextmanager
+def encoder_alone(model):
+    """Let a model score without what histories add.
+
+    Args:
+        model (SequentialRecommender): made by `create_model`.
+    """
+    history_scores = getattr(model, "history_scores", None)
+    if history_scores is None:
+        yield
+        return
+    model.history_scores = None
+    try:
+        yield
+    finally:
+        model.history_scores = history_scores
 
 
 def new_item_scores(weight, popularity):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from recbole.trainer import Trainer
-from recbole.utils import set_color
+from recbole.utils import calculate_valid_score, set_color
 
 from recbole_vqrec import distributed, registry
 from recbole_vqrec.data.batches import training_batches
@@ -14,6 +14,7 @@ from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.memory import return_free_memory
 from recbole_vqrec.model.all_positions import all_positions_loss
+from recbole_vqrec.model.history_scores import encoder_alone
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.compiled import compile_feed_forward
 from recbole_vqrec.trainer.fused import fused
@@ -169,9 +170,24 @@ class SequenceTrainer(Trainer):
         return result
 
     def _valid_epoch(self, valid_data, show_progress=False):
-        score, result = distributed.from_first(super()._valid_epoch(valid_data, show_progress))
+        # With what histories add, which does not change, the score hardly rises any more while the encoder is still
+        # learning, and training would stop too early.
+        with encoder_alone(self.model):
+            score, result = distributed.from_first(super()._valid_epoch(valid_data, show_progress))
         self.valid_scores.append(float(score))
         return score, result
+
+    def best_validation(self, valid_data, best):
+        """Return score and result of the best epoch on the validation split, with what histories add.
+
+        Args:
+            valid_data (DataLoader or None): its batches.
+            best (tuple): what `fit` returned, which is that of the encoder alone.
+        """
+        if not valid_data or getattr(self.model, "history_scores", None) is None:
+            return best
+        result = self.evaluate(valid_data)
+        return calculate_valid_score(result, self.valid_metric), result
 
     def _progress(self, epoch):
         """Return where training stands and what its loop remembers, as plain values."""

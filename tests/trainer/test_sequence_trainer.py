@@ -2,6 +2,7 @@ import pytest
 import torch
 from small import SMALL, small_config
 from recbole.data import data_preparation
+from safetensors.torch import load_file
 
 from recbole_vqrec import quick_start
 from recbole_vqrec.data.dataset import create_dataset
@@ -22,6 +23,22 @@ def test_the_best_epoch_is_saved_and_tested(tiny):
     trainer.fit(train, valid, callback_fn=lambda epoch, score: seen.append(score))
     trainer.evaluate(test)
     assert trainer.evaluate(valid, load_best_model=False)["ndcg@10"] == max(seen)
+
+
+@pytest.mark.parametrize("name", ["VQRec", "SASRec"])
+def test_training_stops_by_the_encoder_alone_and_the_result_is_of_everything(tiny, name):
+    options = {**SMALL, "epochs": 4, "learning_rate": 0.05, "show_progress": False}
+    plain = quick_start.run(name, "tiny", None, dict(options))
+    added = quick_start.run(name, "tiny", None, {**options, "seen_weight": -5, "co_occurrence_weight": 1})
+    assert added["valid_scores"] == plain["valid_scores"] and plain["best_valid_score"] == max(plain["valid_scores"])
+    states = [load_file(f"{run['run']}/checkpoint.safetensors") for run in (plain, added)]
+    for key, value in states[0].items():
+        assert torch.equal(value, states[1][key]), key
+    assert added["best_valid_result"] != plain["best_valid_result"] and added["test_result"] != plain["test_result"]
+    config, model, _, _, valid, _ = quick_start.load_data_and_model(added["run"])
+    assert model.history_scores is not None
+    again = create_trainer(config, model).evaluate(valid, load_best_model=False)
+    assert again == added["best_valid_result"] and again["ndcg@10"] == added["best_valid_score"]
 
 
 def test_training_continues_from_a_checkpoint(tiny):
