@@ -69,7 +69,9 @@ def own_defaults(model, dataset=None, stage="train", recipe="paper"):
         files += [folder / f"{stage}.yaml", folder / "model" / f"{model}.{stage}.yaml"]
     if dataset:
         files.append(folder / "dataset" / f"{dataset}.yaml")
-    files += [folder / "recipe" / f"{recipe}{part}.yaml" for part in ("", f".{model}", f".{model}.{stage}")]
+    texts = registry.known(model).dataset in (registry.TEXT_DATASET, registry.CODES_DATASET)
+    parts = ["", *([".texts"] if texts else []), f".{model}", f".{model}.{stage}"]
+    files += [folder / "recipe" / f"{recipe}{part}.yaml" for part in parts]
     defaults = {}
     for file in files:
         if file.is_file():

@@ -131,6 +131,8 @@ def test_a_recipe_is_a_set_of_defaults_that_given_options_win_over(tiny):
         "code+text+id", -2, 1,
     ]  # fmt: skip
     assert own_defaults("SASRec", recipe="best")["seen_weight"] == "auto"
+    weights = [own_defaults(name, recipe="best")["text_similarity_weight"] for name in ("VQRec", "UniSRec", "SASRec")]
+    assert weights == [2, 2, 0]
     assert own_defaults("VQRec", stage="pretrain", recipe="best")["item_representation"] == "code+text"
     with pytest.raises(VQRecError, match="recipe: 'bset'.*paper.*best"):
         small_config(recipe="bset")
