@@ -42,7 +42,6 @@ class ServedHistoryScores:
             self.added_item = order // neighbours.shape[1]
             sizes = torch.bincount(neighbours.flatten(), minlength=self.trained)
             self.start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-
         if self.text_similarity is not None:
             self.directions = text_directions(_with_padding(catalogue.text_vectors), popularity).to(device)
 

@@ -14,12 +14,6 @@ from recbole_vqrec.data.item_pairs import in_both_orders
 from recbole_vqrec.errors import VQRecError, refuse_out_of_range
 
 ENTRIES_AT_ONCE = 1 << 20  # bounds the memory; an entry takes some fifty bytes
-RANGES = {
-    "co_occurrence_weight": (lambda value: value > 0, "a number of at least 0, such as 1"),
-    "co_occurrence_decay": (lambda value: 0 < value <= 1, "a number in (0, 1]"),
-    "co_occurrence_scale": (lambda value: value > 0, "a number above 0"),
-    "co_occurrence_history": (lambda value: value >= 1 and int(value) == value, "a whole number of at least 1"),
-}
 
 
 class CoOccurrence(nn.Module):
@@ -39,7 +33,7 @@ class CoOccurrence(nn.Module):
 
     def __init__(self, pairs, strengths, config):
         super().__init__()
-        refuse_out_of_range(config, RANGES)
+        refuse_out_of_range(config, option_ranges("co_occurrence", good_weight=1))
         self.weight, self.scale = config["co_occurrence_weight"], config["co_occurrence_scale"]
         self.decay, self.history = config["co_occurrence_decay"], int(config["co_occurrence_history"])
         item, neighbour, strength = in_both_orders(pairs, strengths)
@@ -117,6 +111,16 @@ def ranges(start, rows):
     size = start[rows + 1] - first
     row = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), size)
     return row, torch.arange(len(row), device=rows.device) - (size.cumsum(0) - size - first)[row]
+
+
+def option_ranges(name, good_weight):
+    """Return the `refuse_out_of_range` ranges of the weight, decay, scale and history of what a history adds."""
+    return {
+        f"{name}_weight": (lambda value: value > 0, f"a number of at least 0, such as {good_weight}"),
+        f"{name}_decay": (lambda value: 0 < value <= 1, "a number in (0, 1]"),
+        f"{name}_scale": (lambda value: value > 0, "a number above 0"),
+        f"{name}_history": (lambda value: value >= 1 and int(value) == value, "a whole number of at least 1"),
+    }
 
 
 def create_co_occurrence(config, dataset):

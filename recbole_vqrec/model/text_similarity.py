@@ -12,14 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from recbole_vqrec.errors import VQRecError, refuse_out_of_range
+from recbole_vqrec.model.co_occurrence import option_ranges
 
 KERNEL_ENTRIES = 1 << 26  # values of the kernel held at once, 256 MB
-RANGES = {
-    "text_similarity_weight": (lambda value: value > 0, "a number of at least 0, such as 2"),
-    "text_similarity_decay": (lambda value: 0 < value <= 1, "a number in (0, 1]"),
-    "text_similarity_scale": (lambda value: value > 0, "a number above 0"),
-    "text_similarity_history": (lambda value: value >= 1 and int(value) == value, "a whole number of at least 1"),
-}
 
 
 class TextSimilarity(nn.Module):
@@ -39,7 +34,7 @@ class TextSimilarity(nn.Module):
 
     def __init__(self, directions, config):
         super().__init__()
-        refuse_out_of_range(config, RANGES)
+        refuse_out_of_range(config, option_ranges("text_similarity", good_weight=2))
         self.scale = config["text_similarity_scale"]
         steps = torch.arange(int(config["text_similarity_history"]), dtype=torch.float32)
         weights = config["text_similarity_weight"] * config["text_similarity_decay"] ** steps
