@@ -31,7 +31,7 @@ class Catalogue:
         item_pairs (np.ndarray, optional): [p, 2] int32 rows of items that followed one another in training, where the
             run scores with them.
         pair_strengths (np.ndarray, optional): [p] float32, how strongly they did.
-        made (dict): plain values: dataset, plm, pooling, max_text_length, text_columns, empty_text.
+        made (dict): plain values: dataset, trained_items, plm, pooling, max_text_length, text_columns, empty_text.
     """
 
     item_ids: list
@@ -54,7 +54,7 @@ class Catalogue:
     @property
     def trained(self):
         """How many items, the first ones, were there in training."""
-        return len(self) - (0 if self.neighbours is None else len(self.neighbours))
+        return self.made.get("trained_items", len(self) - (0 if self.neighbours is None else len(self.neighbours)))
 
     def begins_with(self, known):
         """Tell whether the items of another catalogue are the first of these, with the same codes and text vectors."""

@@ -29,7 +29,8 @@ def catalogue_of(config, dataset):
         dataset (SequentialDataset): the training split, whose rows are prefixes, after the model has been built.
     """
     item_ids = item_ids_of(dataset)
-    made = {"dataset": config["dataset"], **{name: config[name] for name in LANGUAGE_MODEL}}
+    made = {"dataset": config["dataset"], "trained_items": len(item_ids)}
+    made.update({name: config[name] for name in LANGUAGE_MODEL})
     codes, per_codebook, quantizer = None, None, {}
     if getattr(dataset, "item_codes", None) is not None:
         per_codebook = dataset.codes_per_codebook

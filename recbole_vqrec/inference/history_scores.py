@@ -1,7 +1,7 @@
 """What histories add to scores in serving: their items, what followed these in training, what has texts like theirs.
 
 Axis legend: U users, N items without padding, A of them added after training, P neighbours, n items of a block,
-R items, L positions, S latest positions, e entries, d_w size of a text vector.
+R items, L positions, e entries, d_w size of a text vector.
 """
 
 from types import SimpleNamespace
@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from recbole_vqrec.inference.histories import padded
-from recbole_vqrec.model.co_occurrence import ranges
 from recbole_vqrec.model.history_scores import create_history_scores, new_item_scores
-from recbole_vqrec.model.text_similarity import text_directions
+from recbole_vqrec.model.pair_scores import ranges
+from recbole_vqrec.model.text_similarity import NEAREST, text_directions
 
 
 class ServedHistoryScores:
     """Adds to scores what `HistoryScores` does; an added item has the mean co-occurrence of its neighbours by text.
 
     Without that, new items would fall behind all others. In a history an added item brings no co-occurrence. Its text
-    is compared as that of any other.
+    is compared as that of any other: an item is near to it where it is nearer than the last of that item's nearest.
 
     Args:
         history_scores (HistoryScores): of the trained items, numbered from 1.
@@ -43,6 +43,7 @@ class ServedHistoryScores:
             sizes = torch.bincount(neighbours.flatten(), minlength=self.trained)
             self.start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         if self.text_similarity is not None:
+            self.known = len(self.text_similarity.farthest)  # 1 + items it has been made for
             self.directions = text_directions(_with_padding(catalogue.text_vectors), popularity).to(device)
 
     def with_catalogue(self, catalogue):
@@ -62,8 +63,6 @@ class ServedHistoryScores:
         user, item, value = self._entries(rows, histories, lengths)
         scored, column = columns_of(item, among)
         user, value = user[scored], value[scored]
-        if self.text_similarity is not None:
-            blocks = self._with_similarity(blocks, self.text_similarity.latest(histories, lengths), among)
         for start, scores in blocks:
             if self.new_item_scores is not None:
                 some = slice(start, start + scores.shape[1])
@@ -71,30 +70,39 @@ class ServedHistoryScores:
             here = (column >= start) & (column < start + scores.shape[1])
             yield start, scores.index_put((user[here], column[here] - start), value[here], accumulate=True)
 
-    def _with_similarity(self, blocks, latest, among):
-        """Yield blocks of scores with the similarity of texts to those of the latest items [U, S], 0 for none."""
-        items, place = latest.unique(return_inverse=True)
-        for start, scores in blocks:
-            some = slice(start, start + scores.shape[1])
-            columns = 1 + (torch.arange(some.start, some.stop) if among is None else among[some]).to(self.device)
-            others = self.directions[1:][some] if among is None else self.directions[columns]
-            kernel = self.text_similarity.similarity(self.directions[items], items, others, columns)
-            yield start, scores + self.text_similarity.summed(place, kernel)
-
     def _entries(self, rows, histories, lengths):
-        """Return user [e], item row [e] and what is added [e] to it alone; histories [U, L] of rows + 1."""
+        """Return user [e], item row [e] and what is added [e]; histories [U, L] of rows + 1, 0 as padding."""
         sizes = torch.tensor([len(set(each)) for each in rows], device=self.device)
         users = torch.repeat_interleave(torch.arange(len(rows), device=self.device), sizes)
         seen = torch.tensor([item for each in rows for item in set(each)], device=self.device)
         found = [(users, seen, torch.full(seen.shape, float(self.history_scores.seen_weight), device=self.device))]
-        if self.co_occurrence is None:
-            return found[0]
-        for user, step, item, strength in self.co_occurrence.entries(histories, lengths):
-            found.append((user, item - 1, self.co_occurrence.value(step, strength)))
-            if self.added:
-                user, step, item, strength = self._of_added(user, step, item - 1, strength)
-                found.append((user, item, self.co_occurrence.value(step, strength)))
+        if self.co_occurrence is not None:
+            for user, step, item, strength in self.co_occurrence.entries(histories, lengths):
+                found.append((user, item - 1, self.co_occurrence.value(step, strength)))
+                if self.added:
+                    user, step, item, strength = self._of_added(user, step, item - 1, strength)
+                    found.append((user, item, self.co_occurrence.value(step, strength)))
+        if self.text_similarity is not None:
+            for user, step, item, cosine in self._near(histories, lengths):
+                found.append((user, item - 1, self.text_similarity.value(step, cosine)))
         return (torch.cat(each) for each in zip(*found))
+
+    def _near(self, histories, lengths):
+        """Yield user [e], step [e], item [e], from 1, and cosine [e] of items that are near those of the histories."""
+        similarity, known = self.text_similarity, self.known
+        yield from similarity.entries(histories, lengths)
+        if len(self.directions) == known:
+            return
+        user, step, item = similarity.latest(histories, lengths)
+        old = item < known
+        cosine = self.directions[item[old]] @ self.directions[known:].T
+        position, added = (cosine > similarity.farthest[item[old], None]).nonzero(as_tuple=True)
+        yield user[old][position], step[old][position], known + added, cosine[position, added]
+        user, step, item = user[~old], step[~old], item[~old]
+        cosine = (self.directions[item] @ self.directions[1:].T).scatter_(1, item[:, None] - 1, -2)
+        cosine, near = cosine.topk(min(NEAREST, cosine.shape[1] - 1))
+        place = torch.arange(len(item), device=self.device)[:, None].expand(near.shape).reshape(-1)
+        yield user[place], step[place], 1 + near.reshape(-1), cosine.reshape(-1)
 
     def _of_added(self, user, step, item, strength):
         """Return user [e], step [e], row [e] and strength [e] of the added items of which some of these trained ones
@@ -111,13 +119,14 @@ class ServedHistoryScores:
 
 def create_served_history_scores(config, catalogue):
     """Return the `ServedHistoryScores` of a run, or None where it scores without."""
-    popularity = _with_padding(catalogue.popularity)
+    trained = slice(None, catalogue.trained)
+    popularity = _with_padding(catalogue.popularity[trained])
     dataset = SimpleNamespace(item_pairs=None, item_text_vectors=None, item_popularity=popularity)
     if catalogue.item_pairs is not None:
         pairs = torch.from_numpy(catalogue.item_pairs).long() + 1
         dataset.item_pairs = pairs, torch.from_numpy(catalogue.pair_strengths)
     if catalogue.text_vectors is not None:
-        dataset.item_text_vectors = _with_padding(catalogue.text_vectors)
+        dataset.item_text_vectors = _with_padding(catalogue.text_vectors[trained])
     history_scores = create_history_scores(config, dataset)
     if history_scores is None:
         return None

@@ -83,7 +83,7 @@ def test_a_new_item_has_the_similarity_of_its_own_text(trained, name, tmp_path):
             Recommender.load(run).add_items({"new": "purple glue"})
         return
     recommender, plain = Recommender.load(run), Recommender.load(run)
-    plain.served.engine.history_scores.text_similarity.weights.zero_()
+    plain.served.engine.history_scores.text_similarity.weight = 0
     plain.served.engine.history_scores.history_scores.new_item_weight = 0
     for each in (recommender, plain):
         each.add_items({"new": "purple glue", "twin": "purple glue"})

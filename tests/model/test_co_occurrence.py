@@ -85,7 +85,7 @@ def test_items_that_training_has_not_seen_have_none():
 
 @given(st.integers(0, 10_000), st.sampled_from([1, 3, 1 << 20]))
 def test_one_item_and_all_items_agree_with_the_formula_however_few_entries_at_once(seed, at_once):
-    with mock.patch("recbole_vqrec.model.co_occurrence.ENTRIES_AT_ONCE", at_once):
+    with mock.patch("recbole_vqrec.model.pair_scores.ENTRIES_AT_ONCE", at_once):
         compare_with_the_formula(seed)
 
 
