@@ -12,7 +12,7 @@ import torch
 from recbole_vqrec.inference.histories import padded
 from recbole_vqrec.model.history_scores import create_history_scores, new_item_scores
 from recbole_vqrec.model.pair_scores import ranges
-from recbole_vqrec.model.text_similarity import NEAREST, text_directions
+from recbole_vqrec.model.text_similarity import NEAREST, text_directions, text_mean
 
 
 class ServedHistoryScores:
@@ -25,13 +25,15 @@ class ServedHistoryScores:
         history_scores (HistoryScores): of the trained items, numbered from 1.
         catalogue (Catalogue): N items.
         device (str): where the scores are.
+        known (ServedHistoryScores, optional): one for another catalogue with the same trained items.
     """
 
-    def __init__(self, history_scores, catalogue, device):
+    def __init__(self, history_scores, catalogue, device, known=None):
         self.history_scores, self.co_occurrence, self.device = history_scores, history_scores.co_occurrence, device
         self.text_similarity = history_scores.text_similarity
-        popularity, self.new_item_scores = _with_padding(catalogue.popularity), None
+        self.new_item_scores = None
         if history_scores.new_item_weight:
+            popularity = _with_padding(catalogue.popularity)
             self.new_item_scores = new_item_scores(history_scores.new_item_weight, popularity)[1:].to(device)
         self.trained, self.added = catalogue.trained, 0
         if self.co_occurrence is not None and catalogue.neighbours is not None and len(catalogue.neighbours):
@@ -43,12 +45,15 @@ class ServedHistoryScores:
             sizes = torch.bincount(neighbours.flatten(), minlength=self.trained)
             self.start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         if self.text_similarity is not None:
-            self.known = len(self.text_similarity.farthest)  # 1 + items it has been made for
-            self.directions = text_directions(_with_padding(catalogue.text_vectors), popularity).to(device)
+            old = slice(None, len(self.text_similarity.farthest) - 1)  # the items it has been made for
+            vectors = torch.from_numpy(catalogue.text_vectors)
+            self.mean = known.mean if known else text_mean(vectors[old], torch.from_numpy(catalogue.popularity[old]))
+            self.directions = known.directions if known else text_directions(vectors[old], self.mean).to(device)
+            self.added_directions = text_directions(vectors[old.stop :], self.mean).to(device)
 
     def with_catalogue(self, catalogue):
         """Return the same for a changed catalogue."""
-        return ServedHistoryScores(self.history_scores, catalogue, self.device)
+        return ServedHistoryScores(self.history_scores, catalogue, self.device, self)
 
     def add_to(self, blocks, rows, among):
         """Yield blocks of scores with what the histories add.
@@ -89,17 +94,19 @@ class ServedHistoryScores:
 
     def _near(self, histories, lengths):
         """Yield user [e], step [e], item [e], from 1, and cosine [e] of items that are near those of the histories."""
-        similarity, known = self.text_similarity, self.known
+        similarity, known = self.text_similarity, len(self.directions)
         yield from similarity.entries(histories, lengths)
-        if len(self.directions) == known:
+        if not len(self.added_directions):
             return
         user, step, item = similarity.latest(histories, lengths)
-        old = item < known
-        cosine = self.directions[item[old]] @ self.directions[known:].T
+        old = item <= known
+        cosine = self.directions[item[old] - 1] @ self.added_directions.T
         position, added = (cosine > similarity.farthest[item[old], None]).nonzero(as_tuple=True)
-        yield user[old][position], step[old][position], known + added, cosine[position, added]
+        yield user[old][position], step[old][position], 1 + known + added, cosine[position, added]
         user, step, item = user[~old], step[~old], item[~old]
-        cosine = (self.directions[item] @ self.directions[1:].T).scatter_(1, item[:, None] - 1, -2)
+        direction = self.added_directions[item - 1 - known]
+        cosine = torch.cat([direction @ self.directions.T, direction @ self.added_directions.T], dim=1)
+        cosine.scatter_(1, item[:, None] - 1, -2)  # not near itself
         cosine, near = cosine.topk(min(NEAREST, cosine.shape[1] - 1))
         place = torch.arange(len(item), device=self.device)[:, None].expand(near.shape).reshape(-1)
         yield user[place], step[place], 1 + near.reshape(-1), cosine.reshape(-1)

@@ -71,19 +71,20 @@ def nearest_texts(directions, nearest):
     return torch.from_numpy(found[~own].reshape(shape) + 1), torch.from_numpy(cosine[~own].reshape(shape))
 
 
-def text_directions(text_vectors, popularity):
-    """Return text vectors without what all trained items have in common, of length 1; without any left, zero.
+def text_mean(text_vectors, popularity):
+    """Return what all trained items have in common, the mean [d_w] of their text vectors.
 
     Args:
-        text_vectors (torch.FloatTensor): [N, d_w], row 0 the padding item.
-        popularity (torch.LongTensor): [N] training interactions; items added later have none and change nothing.
-
-    Returns:
-        torch.FloatTensor: [N, d_w].
+        text_vectors (torch.FloatTensor): [R, d_w].
+        popularity (torch.LongTensor): [R] training interactions; of items without any nothing is taken, unless all are.
     """
-    vectors, trained = text_vectors[1:].float(), popularity[1:] > 0
-    mean = (vectors[trained] if trained.any() else vectors).mean(dim=0)
-    return F.pad(F.normalize(vectors - mean, dim=1), (0, 0, 1, 0))
+    trained = popularity > 0
+    return (text_vectors[trained] if trained.any() else text_vectors).float().mean(dim=0)
+
+
+def text_directions(text_vectors, mean):
+    """Return text vectors [R, d_w] less a mean [d_w], of length 1; the mean itself has no direction, zero."""
+    return F.normalize(text_vectors.float() - mean, dim=1)
 
 
 def create_text_similarity(config, dataset):
@@ -104,4 +105,5 @@ def create_text_similarity(config, dataset):
             "text_similarity_weight needs the text vectors of a data set of this package; build it with recbole_vqrec, "
             "or call register()"
         )
-    return TextSimilarity(text_directions(vectors, dataset.item_popularity), config)
+    mean = text_mean(vectors[1:], dataset.item_popularity[1:])
+    return TextSimilarity(F.pad(text_directions(vectors[1:], mean), (0, 0, 1, 0)), config)

@@ -15,13 +15,18 @@ from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model import text_similarity as module
 from recbole_vqrec.model.create import create_model
 from recbole_vqrec.model.text_similarity import (
-    TextSimilarity, create_text_similarity, nearest_texts, text_directions,
+    TextSimilarity, create_text_similarity, nearest_texts, text_directions, text_mean,
 )  # fmt: skip
 
 OPTIONS = {
     "text_similarity_weight": 2.0, "text_similarity_decay": 0.5, "text_similarity_scale": 3.0,
     "text_similarity_history": 2,
 }  # fmt: skip
+
+
+def directions_of(vectors, popularity):
+    directions = text_directions(vectors[1:], text_mean(vectors[1:], popularity[1:]))
+    return torch.nn.functional.pad(directions, (0, 0, 1, 0))
 
 
 def reference(directions, history, item, nearest):
@@ -40,7 +45,7 @@ def test_one_item_and_all_items_agree_with_the_formula(seed, nearest):
     draw = torch.Generator().manual_seed(seed)
     vectors, popularity = torch.randn(7, 3, generator=draw), torch.tensor([0, 1, 1, 1, 0, 2, 1])
     with mock.patch("recbole_vqrec.model.text_similarity.NEAREST", nearest):
-        similarity = TextSimilarity(text_directions(vectors, popularity), OPTIONS)
+        similarity = TextSimilarity(directions_of(vectors, popularity), OPTIONS)
     lengths = torch.randint(1, 5, (4,), generator=draw)
     histories = torch.randint(1, 7, (4, 4), generator=draw) * (torch.arange(4) < lengths[:, None])
     scores, chosen = torch.rand(4, 7, generator=draw), torch.randint(1, 7, (4,), generator=draw)
@@ -74,9 +79,10 @@ def test_many_items_have_their_nearest_found_by_a_graph(monkeypatch):
 
 
 def test_a_text_that_is_the_mean_and_one_that_is_alone_have_no_direction():
-    vectors = torch.tensor([[0.0, 0], [1, 0], [3, 0], [2, 0]])
-    assert text_directions(vectors, torch.tensor([0, 1, 1, 0])).tolist() == [[0, 0], [-1, 0], [1, 0], [0, 0]]
-    assert text_directions(vectors[:2], torch.tensor([0, 0])).tolist() == [[0, 0], [0, 0]]
+    vectors = torch.tensor([[1.0, 0], [3, 0], [2, 0]])
+    mean = text_mean(vectors, torch.tensor([1, 1, 0]))
+    assert text_directions(vectors, mean).tolist() == [[-1, 0], [1, 0], [0, 0]]
+    assert text_directions(vectors[:1], text_mean(vectors[:1], torch.tensor([0]))).tolist() == [[0, 0]]
 
 
 def prepared(tmp_path, model, **options):
@@ -99,7 +105,7 @@ def test_models_score_with_it_and_are_the_same_otherwise(tmp_path, model):
         with torch.no_grad():
             scores[weight] = network.full_sort_predict(batch).view(len(batch), -1)
     texts = train._dataset.item_text_vectors, train._dataset.item_popularity
-    similarity = TextSimilarity(text_directions(*texts), config)
+    similarity = TextSimilarity(directions_of(*texts), config)
     added = similarity.add_to_all(torch.zeros_like(scores[0]), batch["item_id_list"], batch["item_length"])
     assert torch.allclose((scores[2] - scores[0])[:, 1:], added[:, 1:], atol=1e-5) and (added > 0.1).any()
 
