@@ -96,13 +96,13 @@ def create_history_scores(config, dataset):
 
 @contextlib.contextmanager
 def encoder_alone(model):
-    """Let a model score without what histories add.
+    """Let a model score without what histories add, where it has an encoder at all.
 
     Args:
-        model (SequentialRecommender): made by `create_model`.
+        model (SequentialRecommender): made by `create_model`; has `has_encoder` set to False where it has none.
     """
     history_scores = getattr(model, "history_scores", None)
-    if history_scores is None:
+    if history_scores is None or not getattr(model, "has_encoder", True):
         yield
         return
     model.history_scores = None

@@ -25,6 +25,7 @@ class ItemCoOccurrence(SequentialRecommender):
     """
 
     input_type = InputType.POINTWISE
+    has_encoder = False
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)

@@ -41,6 +41,12 @@ def test_training_stops_by_the_encoder_alone_and_the_result_is_of_everything(tin
     assert again == added["best_valid_result"] and again["ndcg@10"] == added["best_valid_score"]
 
 
+def test_a_model_without_an_encoder_is_validated_as_it_scores(tiny):
+    options = {**SMALL, "co_occurrence_weight": 1, "seen_weight": -5}
+    counted = quick_start.run("ItemCoOccurrence", "tiny", None, options)
+    assert counted["valid_scores"] == [counted["best_valid_score"]]
+
+
 def test_training_continues_from_a_checkpoint(tiny):
     trainer, (train, valid, _) = prepared(epochs=2, shuffle=False)
     trainer.fit(train)  # no validation: the last epoch is kept
