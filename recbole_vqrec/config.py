@@ -70,7 +70,9 @@ def own_defaults(model, dataset=None, stage="train", recipe="paper"):
     if dataset:
         files.append(folder / "dataset" / f"{dataset}.yaml")
     texts = registry.known(model).dataset in (registry.TEXT_DATASET, registry.CODES_DATASET)
-    parts = ["", *([".texts"] if texts else []), f".{model}", f".{model}.{stage}"]
+    parts = ["", f".{model}", f".{model}.{stage}"]
+    if texts:
+        parts.insert(1, ".texts")
     files += [folder / "recipe" / f"{recipe}{part}.yaml" for part in parts]
     defaults = {}
     for file in files:

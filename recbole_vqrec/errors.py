@@ -62,6 +62,18 @@ def refuse_out_of_range(options, ranges):
             raise VQRecError(f"{name}: {value!r}, expected {expected}")
 
 
+def foreign_data_set(option, what):
+    """Return the error of a data set that is RecBole's own and lacks what an option needs.
+
+    Args:
+        option (str): its name.
+        what (str): what it needs, "the training split" for example.
+    """
+    return VQRecError(
+        f"{option} needs {what} of a data set of this package; build it with recbole_vqrec, or call register()"
+    )
+
+
 def examples(names, limit=3):
     """Return the first names for a message: "a, b, c and 12 more"."""
     names = [str(name) for name in names]

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from recbole_vqrec.inference.histories import padded
 from recbole_vqrec.model.history_scores import create_history_scores, new_item_scores
 from recbole_vqrec.model.pair_scores import ranges
-from recbole_vqrec.model.text_similarity import NEAREST, text_directions, text_mean
+from recbole_vqrec.model.text_similarity import NEAREST, text_directions
 
 
 class ServedHistoryScores:
@@ -25,16 +26,15 @@ class ServedHistoryScores:
         history_scores (HistoryScores): of the trained items, numbered from 1.
         catalogue (Catalogue): N items.
         device (str): where the scores are.
-        known (ServedHistoryScores, optional): one for another catalogue with the same trained items.
     """
 
-    def __init__(self, history_scores, catalogue, device, known=None):
+    def __init__(self, history_scores, catalogue, device):
         self.history_scores, self.co_occurrence, self.device = history_scores, history_scores.co_occurrence, device
         self.text_similarity = history_scores.text_similarity
         self.new_item_scores = None
         if history_scores.new_item_weight:
-            popularity = _with_padding(catalogue.popularity)
-            self.new_item_scores = new_item_scores(history_scores.new_item_weight, popularity)[1:].to(device)
+            popularity = torch.from_numpy(catalogue.popularity)
+            self.new_item_scores = new_item_scores(history_scores.new_item_weight, popularity).to(device)
         self.trained, self.added = catalogue.trained, 0
         if self.co_occurrence is not None and catalogue.neighbours is not None and len(catalogue.neighbours):
             neighbours = torch.from_numpy(catalogue.neighbours).long().to(device)
@@ -45,15 +45,13 @@ class ServedHistoryScores:
             sizes = torch.bincount(neighbours.flatten(), minlength=self.trained)
             self.start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         if self.text_similarity is not None:
-            old = slice(None, len(self.text_similarity.farthest) - 1)  # the items it has been made for
-            vectors = torch.from_numpy(catalogue.text_vectors)
-            self.mean = known.mean if known else text_mean(vectors[old], torch.from_numpy(catalogue.popularity[old]))
-            self.directions = known.directions if known else text_directions(vectors[old], self.mean).to(device)
-            self.added_directions = text_directions(vectors[old.stop :], self.mean).to(device)
+            known = len(self.text_similarity.directions) - 1  # the items it has been made for
+            added = torch.from_numpy(catalogue.text_vectors[known:]).to(device)
+            self.added_directions = text_directions(added, self.text_similarity.mean)
 
     def with_catalogue(self, catalogue):
         """Return the same for a changed catalogue."""
-        return ServedHistoryScores(self.history_scores, catalogue, self.device, self)
+        return ServedHistoryScores(self.history_scores, catalogue, self.device)
 
     def add_to(self, blocks, rows, among):
         """Yield blocks of scores with what the histories add.
@@ -94,18 +92,18 @@ class ServedHistoryScores:
 
     def _near(self, histories, lengths):
         """Yield user [e], step [e], item [e], from 1, and cosine [e] of items that are near those of the histories."""
-        similarity, known = self.text_similarity, len(self.directions)
+        similarity, known = self.text_similarity, len(self.text_similarity.directions)
         yield from similarity.entries(histories, lengths)
         if not len(self.added_directions):
             return
         user, step, item = similarity.latest(histories, lengths)
-        old = item <= known
-        cosine = self.directions[item[old] - 1] @ self.added_directions.T
+        old = item < known
+        cosine = similarity.directions[item[old]] @ self.added_directions.T
         position, added = (cosine > similarity.farthest[item[old], None]).nonzero(as_tuple=True)
-        yield user[old][position], step[old][position], 1 + known + added, cosine[position, added]
+        yield user[old][position], step[old][position], known + added, cosine[position, added]
         user, step, item = user[~old], step[~old], item[~old]
-        direction = self.added_directions[item - 1 - known]
-        cosine = torch.cat([direction @ self.directions.T, direction @ self.added_directions.T], dim=1)
+        direction = self.added_directions[item - known]
+        cosine = torch.cat([direction @ similarity.directions[1:].T, direction @ self.added_directions.T], dim=1)
         cosine.scatter_(1, item[:, None] - 1, -2)  # not near itself
         cosine, near = cosine.topk(min(NEAREST, cosine.shape[1] - 1))
         place = torch.arange(len(item), device=self.device)[:, None].expand(near.shape).reshape(-1)
@@ -127,23 +125,17 @@ class ServedHistoryScores:
 def create_served_history_scores(config, catalogue):
     """Return the `ServedHistoryScores` of a run, or None where it scores without."""
     trained = slice(None, catalogue.trained)
-    popularity = _with_padding(catalogue.popularity[trained])
+    popularity = F.pad(torch.from_numpy(catalogue.popularity[trained]), (1, 0))
     dataset = SimpleNamespace(item_pairs=None, item_text_vectors=None, item_popularity=popularity)
     if catalogue.item_pairs is not None:
         pairs = torch.from_numpy(catalogue.item_pairs).long() + 1
         dataset.item_pairs = pairs, torch.from_numpy(catalogue.pair_strengths)
     if catalogue.text_vectors is not None:
-        dataset.item_text_vectors = _with_padding(catalogue.text_vectors[trained])
+        dataset.item_text_vectors = F.pad(torch.from_numpy(catalogue.text_vectors[trained]), (0, 0, 1, 0))
     history_scores = create_history_scores(config, dataset)
     if history_scores is None:
         return None
     return ServedHistoryScores(history_scores.to(config["device"]), catalogue, config["device"])
-
-
-def _with_padding(rows):
-    """Return rows [N, ...] of an array as a tensor [1 + N, ...] with zeros for the padding item in front."""
-    rows = torch.from_numpy(rows)
-    return torch.cat([rows.new_zeros(1, *rows.shape[1:]), rows])
 
 
 def columns_of(rows, among):

@@ -9,7 +9,7 @@ Axis legend: P unordered pairs of items, e entries.
 import torch
 
 from recbole_vqrec.data.item_pairs import in_both_orders
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import foreign_data_set
 from recbole_vqrec.model.pair_scores import PairScores
 
 
@@ -49,8 +49,5 @@ def create_co_occurrence(config, dataset):
     if not config["co_occurrence_weight"]:
         return None
     if not hasattr(dataset, "item_pairs"):
-        raise VQRecError(
-            "co_occurrence_weight needs the training split of a data set of this package; build it with recbole_vqrec, "
-            "or call register()"
-        )
+        raise foreign_data_set("co_occurrence_weight", "the training split")
     return None if dataset.item_pairs is None else CoOccurrence(*dataset.item_pairs, config)

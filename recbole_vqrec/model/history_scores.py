@@ -1,14 +1,14 @@
 """What a history says beyond its encoding: the items in it, what followed them in training, what texts are like theirs;
 and what an item that training has not seen is given in advance.
 
-Axis legend: B histories, L positions, N items with padding.
+Axis legend: B histories, L positions, N items with padding, R items.
 """
 
 import contextlib
 
 from torch import nn
 
-from recbole_vqrec.errors import VQRecError, refuse_out_of_range
+from recbole_vqrec.errors import foreign_data_set, refuse_out_of_range
 from recbole_vqrec.model.co_occurrence import create_co_occurrence
 from recbole_vqrec.model.text_similarity import create_text_similarity
 
@@ -35,7 +35,10 @@ class HistoryScores(nn.Module):
     def __init__(self, seen_weight, co_occurrence=None, text_similarity=None, new_item_weight=0, popularity=None):
         super().__init__()
         self.new_item_weight = new_item_weight
-        new = new_item_scores(new_item_weight, popularity) if new_item_weight else None
+        new = None
+        if new_item_weight:
+            new = new_item_scores(new_item_weight, popularity)
+            new[0] = 0  # the padding item is no new one
         self.register_buffer("new_item_scores", new, persistent=False)
         self.seen_weight, self.co_occurrence, self.text_similarity = seen_weight, co_occurrence, text_similarity
 
@@ -88,9 +91,7 @@ def create_history_scores(config, dataset):
         return None
     popularity = getattr(dataset, "item_popularity", None)
     if weights["new_item_weight"] and popularity is None:
-        raise VQRecError(
-            "new_item_weight needs a data set of this package; build it with recbole_vqrec, or call register()"
-        )
+        raise foreign_data_set("new_item_weight", "the training interactions")
     return HistoryScores(weights["seen_weight"], *parts, weights["new_item_weight"], popularity)
 
 
@@ -113,15 +114,5 @@ def encoder_alone(model):
 
 
 def new_item_scores(weight, popularity):
-    """Return the weight for items without training interactions, 0 for others and the padding item.
-
-    Args:
-        weight (float): see new_item_weight.
-        popularity (torch.LongTensor): [N] training interactions, row 0 the padding item.
-
-    Returns:
-        torch.FloatTensor: [N].
-    """
-    scores = weight * (popularity == 0).float()
-    scores[0] = 0
-    return scores
+    """Return the weight [R] of items, 0 for those with training interactions; their numbers are `popularity` [R]."""
+    return weight * (popularity == 0).float()

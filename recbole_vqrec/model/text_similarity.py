@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import foreign_data_set
 from recbole_vqrec.model.pair_scores import PairScores
 
 NEAREST = 128  # k; on validation data 64, 256 and all of them are as good (README)
@@ -24,23 +24,30 @@ class TextSimilarity(PairScores):
     `seen_weight` is for.
 
     Args:
-        directions (torch.FloatTensor): [N, d_w], see `text_directions`; row 0 the padding item.
+        text_vectors (torch.FloatTensor): [N, d_w], row 0 the padding item.
+        popularity (torch.LongTensor): [N] training interactions.
         config (Config): text_similarity_weight (w), text_similarity_decay, text_similarity_scale,
             text_similarity_history.
 
     Attributes:
+        mean (torch.FloatTensor): [d_w], see `text_mean`.
+        directions (torch.FloatTensor): [N, d_w], see `text_directions`; row 0, the padding item's, is zero.
         farthest (torch.FloatTensor): [N] cosine of the last of an item's nearest, which others have to exceed.
 
     Raises:
         VQRecError: an option out of its range.
     """
 
-    def __init__(self, directions, config):
+    def __init__(self, text_vectors, popularity, config):
+        mean = text_mean(text_vectors[1:], popularity[1:])
+        directions = F.pad(text_directions(text_vectors[1:], mean), (0, 0, 1, 0))
         items, cosine = nearest_texts(directions, NEAREST)
         farthest = cosine[:, -1] if cosine.shape[1] == NEAREST else torch.full((len(items),), -2.0)
         row = torch.arange(1, len(directions))[:, None].expand(items.shape)
         super().__init__(row.reshape(-1), items.reshape(-1), cosine.reshape(-1), "text_similarity", 2, config)
-        self.register_buffer("farthest", F.pad(farthest, (1, 0), value=-2.0), persistent=False)
+        farthest = F.pad(farthest, (1, 0), value=-2.0)
+        for name, values in {"mean": mean, "directions": directions, "farthest": farthest}.items():
+            self.register_buffer(name, values, persistent=False)
 
     def logit(self, strength):
         """Return exp(scale * (cosine - 1)) [e]."""
@@ -101,9 +108,5 @@ def create_text_similarity(config, dataset):
         return None
     vectors = getattr(dataset, "item_text_vectors", None)
     if vectors is None:
-        raise VQRecError(
-            "text_similarity_weight needs the text vectors of a data set of this package; build it with recbole_vqrec, "
-            "or call register()"
-        )
-    mean = text_mean(vectors[1:], dataset.item_popularity[1:])
-    return TextSimilarity(F.pad(text_directions(vectors[1:], mean), (0, 0, 1, 0)), config)
+        raise foreign_data_set("text_similarity_weight", "the text vectors")
+    return TextSimilarity(vectors, dataset.item_popularity, config)

@@ -121,21 +121,6 @@ def test_it_is_off_in_pre_training_and_unless_asked_for(tmp_path):
     assert config.model_class(config, train._dataset).history_scores is None
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("co_occurrence_weight", -1, "co_occurrence_weight: -1, expected a number of at least 0"),
-        ("co_occurrence_weight", "much", "co_occurrence_weight: 'much', expected a number"),
-        ("co_occurrence_decay", 1.5, r"co_occurrence_decay: 1.5, expected a number in \(0, 1\]"),
-        ("co_occurrence_scale", 0, "co_occurrence_scale: 0, expected a number above 0"),
-        ("co_occurrence_history", 2.5, "co_occurrence_history: 2.5, expected a whole number"),
-    ],
-)
-def test_options_out_of_range_are_named(name, value, expected):
-    with pytest.raises(VQRecError, match=expected):
-        CoOccurrence(torch.tensor([[1, 2]]), torch.ones(1), {**OPTIONS, name: value})
-
-
 def test_a_data_set_of_another_package_is_refused(tmp_path):
     config, _, (train, *_) = prepared(tmp_path, co_occurrence_weight=1)
     del train._dataset.item_pairs

@@ -24,11 +24,6 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def directions_of(vectors, popularity):
-    directions = text_directions(vectors[1:], text_mean(vectors[1:], popularity[1:]))
-    return torch.nn.functional.pad(directions, (0, 0, 1, 0))
-
-
 def reference(directions, history, item, nearest):
     """Return what is added to one item, by the formula as it is written."""
     value = 0.0
@@ -45,7 +40,7 @@ def test_one_item_and_all_items_agree_with_the_formula(seed, nearest):
     draw = torch.Generator().manual_seed(seed)
     vectors, popularity = torch.randn(7, 3, generator=draw), torch.tensor([0, 1, 1, 1, 0, 2, 1])
     with mock.patch("recbole_vqrec.model.text_similarity.NEAREST", nearest):
-        similarity = TextSimilarity(directions_of(vectors, popularity), OPTIONS)
+        similarity = TextSimilarity(vectors, popularity, OPTIONS)
     lengths = torch.randint(1, 5, (4,), generator=draw)
     histories = torch.randint(1, 7, (4, 4), generator=draw) * (torch.arange(4) < lengths[:, None])
     scores, chosen = torch.rand(4, 7, generator=draw), torch.randint(1, 7, (4,), generator=draw)
@@ -104,8 +99,7 @@ def test_models_score_with_it_and_are_the_same_otherwise(tmp_path, model):
         network, batch = create_model(config, train._dataset).eval(), next(iter(test))[0]
         with torch.no_grad():
             scores[weight] = network.full_sort_predict(batch).view(len(batch), -1)
-    texts = train._dataset.item_text_vectors, train._dataset.item_popularity
-    similarity = TextSimilarity(directions_of(*texts), config)
+    similarity = TextSimilarity(train._dataset.item_text_vectors, train._dataset.item_popularity, config)
     added = similarity.add_to_all(torch.zeros_like(scores[0]), batch["item_id_list"], batch["item_length"])
     assert torch.allclose((scores[2] - scores[0])[:, 1:], added[:, 1:], atol=1e-5) and (added > 0.1).any()
 
@@ -118,18 +112,3 @@ def test_missing_text_vectors_and_other_data_sets_are_refused(tmp_path):
         data_preparation(config, dataset)
     with pytest.raises(VQRecError, match="text_similarity_weight needs the text vectors"):
         create_text_similarity(config, SimpleNamespace())
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("text_similarity_weight", -1, "text_similarity_weight: -1, expected a number of at least 0"),
-        ("text_similarity_weight", "much", "text_similarity_weight: 'much', expected a number"),
-        ("text_similarity_decay", 1.5, r"text_similarity_decay: 1.5, expected a number in \(0, 1\]"),
-        ("text_similarity_scale", 0, "text_similarity_scale: 0, expected a number above 0"),
-        ("text_similarity_history", 2.5, "text_similarity_history: 2.5, expected a whole number"),
-    ],
-)
-def test_options_out_of_range_are_named(name, value, expected):
-    with pytest.raises(VQRecError, match=expected):
-        TextSimilarity(torch.zeros(2, 2), {**OPTIONS, name: value})
