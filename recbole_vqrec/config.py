@@ -10,6 +10,7 @@ import yaml
 
 from recbole_vqrec import compat, distributed, registry
 from recbole_vqrec.errors import VQRecError, nearest, refuse_other
+from recbole_vqrec.option_types import refuse_wrong_values
 
 # Options that RecBole 1.2.1 reads but no yaml file of it lists.
 UNLISTED_OPTIONS = {"encoding", "contrast", "sim", "use_filter", "tail_ratio", "eta"}
@@ -99,7 +100,7 @@ class Config(recbole.config.Config):
     """RecBole's configuration: our props lie over RecBole's own, the caller's values over both.
 
     The command line is read by our entry points, not here, so that a test runner's or a service's arguments are left
-    alone. An unknown option is an error that names the nearest valid one.
+    alone. An unknown option is an error that names the nearest valid one, a value that cannot be says what is expected.
 
     Args:
         model (str or type): model name, ours or any RecBole sequential model, or a model class.
@@ -108,7 +109,7 @@ class Config(recbole.config.Config):
         config_dict (dict, optional): options, win over the files.
 
     Raises:
-        VQRecError: unknown model or option, a config file that is not there or not a yaml mapping.
+        VQRecError: unknown model or option, a value out of its range, a config file that is not there or not a yaml mapping.
     """
 
     def compatibility_settings(self):
@@ -153,13 +154,14 @@ class Config(recbole.config.Config):
                 raise VQRecError(f"no {name} given; say --{name}=NAME, or '{name}: NAME' in a config file")
         if not isinstance(model, str):
             return model.__name__, model, str(dataset)
-        self._refuse_unknown_options()
+        self._refuse_wrong_options()
         return model, registry.load(registry.entry(model).model), str(dataset)
 
-    def _refuse_unknown_options(self):
+    def _refuse_wrong_options(self):
         for name in self.external_config_dict:
             if name not in known_options():
                 raise VQRecError(f"unknown option '{name}'{nearest(name, known_options())}")
+        refuse_wrong_values(self.external_config_dict, props_folder())
 
     def _load_internal_config_dict(self, model, model_class, dataset):
         super()._load_internal_config_dict(model, model_class, dataset)
@@ -217,14 +219,14 @@ def external_options(config_files=None, given=None):
         given (dict, optional): options; text is read as a Python literal.
 
     Raises:
-        VQRecError: unknown option, or a config file that cannot be read.
+        VQRecError: unknown option, a value out of its range, or a config file that cannot be read.
     """
     config = Config.__new__(Config)
     config.yaml_loader = config._build_yaml_loader()
     config.external_config_dict = config._load_config_files(config_files)
     chosen = {name: value for name, value in (given or {}).items() if value is not None}
     config.external_config_dict.update(config._convert_config_dict(chosen))
-    config._refuse_unknown_options()
+    config._refuse_wrong_options()
     return config.external_config_dict
 
 
@@ -236,7 +238,7 @@ def stage_options(config_files=None, given=None):
         given (dict, optional): options, win over the files; None values are left out.
 
     Raises:
-        VQRecError: unknown option, or a config file that cannot be read.
+        VQRecError: unknown option, a value out of its range, or a config file that cannot be read.
     """
     options = {**own_defaults("VQRec"), **external_options(config_files, given)}
     if isinstance(options["text_columns"], str):
@@ -256,6 +258,7 @@ def fill_defaults(config):
     """
     if isinstance(config, Config):
         return
+    refuse_wrong_values(config.external_config_dict, props_folder())
     of_model = read_props(f"model/{config['model']}.yaml")
     for name, value in own_defaults(config["model"], recipe=config["recipe"] or "paper").items():
         if name not in config.final_config_dict or (name in of_model and name not in config.external_config_dict):

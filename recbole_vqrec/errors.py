@@ -46,22 +46,6 @@ def refuse_other(option, value, valid):
         raise VQRecError(f"{option}: '{value}' is none of {', '.join(valid)}{nearest(value, valid)}")
 
 
-def refuse_out_of_range(options, ranges):
-    """Refuse options that are no numbers, or numbers that make no sense.
-
-    Args:
-        options (Config or dict): their values.
-        ranges (dict): name -> (whether a number fits, what is expected).
-
-    Raises:
-        VQRecError: names the option, its value and what is expected.
-    """
-    for name, (fits, expected) in ranges.items():
-        value = options[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not fits(value):
-            raise VQRecError(f"{name}: {value!r}, expected {expected}")
-
-
 def foreign_data_set(option, what):
     """Return the error of a data set that is RecBole's own and lacks what an option needs.
 

@@ -6,6 +6,7 @@ from small import small_config
 
 from recbole_vqrec.config import Config, known_options, own_defaults, props_folder, stage_options
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.option_types import typed_option
 
 
 def test_values_win_in_the_order_recbole_ours_files_dict(tiny, tmp_path):
@@ -102,7 +103,7 @@ def test_every_option_lives_once_and_has_a_comment():
         for line in file.read_text().splitlines():
             if re.match(r"\w+:", line):
                 name = line.split(":")[0]
-                if re.search(r"# \((int|float|str|bool|list|dict)\) \S", line):
+                if typed_option(line):
                     homes.setdefault(name, set()).add(file.relative_to(props_folder()).parts[0])
                 else:
                     settings.add(name)

@@ -93,8 +93,6 @@ class SequenceBatches:
     """
 
     def __init__(self, loader, batches, max_targets, max_tokens, window_stride=1):
-        if min(max_targets, max_tokens, window_stride) < 1:
-            raise VQRecError("train_batch_size, max_tokens and window_stride have to be at least 1")
         self.loader, self.batches = loader, batches
         self.max_targets, self.max_tokens = max_targets, max_tokens
         self.shuffle, self.generator = loader.shuffle, loader.generator

@@ -13,7 +13,7 @@ from recbole_vqrec.embedding import processes
 from recbole_vqrec.embedding.shards import Shards
 from recbole_vqrec.embedding.text_encoder import KIND, TextEncoder
 from recbole_vqrec.embedding.word_drop import drop_words
-from recbole_vqrec.errors import VQRecError, refuse_other
+from recbole_vqrec.errors import refuse_other
 from recbole_vqrec.preprocess.item_text import item_texts
 
 OPTIONS = ("plm", "pooling", "max_text_length", "text_columns", "empty_text", "embedding_dtype")
@@ -84,11 +84,6 @@ def _checked(options):
     """Return the type of the stored numbers, and the options that go into the manifest."""
     dtype, ratio = options["embedding_dtype"], options["word_drop"]
     refuse_other("embedding_dtype", dtype, DTYPES)
-    if not isinstance(ratio, (int, float)) or not 0 <= ratio < 1:
-        raise VQRecError(f"word_drop: {ratio} is not in [0, 1); choose a share of words such as 0.15")
-    tokens = options["embedding_batch_tokens"]
-    if tokens is not None and not (isinstance(tokens, int) and tokens >= 1):
-        raise VQRecError(f"embedding_batch_tokens: {tokens} is not a number of tokens")
     made_by = {name: options[name] for name in OPTIONS}
     if ratio:
         made_by.update(word_drop=ratio, word_drop_seed=options["word_drop_seed"])

@@ -23,13 +23,10 @@ class CoOccurrence(PairScores):
         pairs (torch.LongTensor): [P, 2] items, each unordered pair once.
         strengths (torch.FloatTensor): [P].
         config (Config): co_occurrence_weight (w), co_occurrence_decay, co_occurrence_scale, co_occurrence_history.
-
-    Raises:
-        VQRecError: an option out of its range.
     """
 
     def __init__(self, pairs, strengths, config):
-        super().__init__(*in_both_orders(pairs, strengths), "co_occurrence", 1, config)
+        super().__init__(*in_both_orders(pairs, strengths), "co_occurrence", config)
 
     def logit(self, strength):
         """Return log(1 + scale * s) [e]."""
@@ -44,7 +41,7 @@ def create_co_occurrence(config, dataset):
         dataset (SequenceDataset): gives `item_pairs`, None where it has none.
 
     Raises:
-        VQRecError: an option out of its range; a data set that is not of this package.
+        VQRecError: a data set that is not of this package.
     """
     if not config["co_occurrence_weight"]:
         return None

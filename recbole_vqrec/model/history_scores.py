@@ -8,14 +8,9 @@ import contextlib
 
 from torch import nn
 
-from recbole_vqrec.errors import foreign_data_set, refuse_out_of_range
+from recbole_vqrec.errors import foreign_data_set
 from recbole_vqrec.model.co_occurrence import create_co_occurrence
 from recbole_vqrec.model.text_similarity import create_text_similarity
-
-RANGES = {
-    "seen_weight": (lambda value: True, "a number such as -5, or auto"),
-    "new_item_weight": (lambda value: True, "a number such as 1"),
-}
 
 
 class HistoryScores(nn.Module):
@@ -80,19 +75,20 @@ def create_history_scores(config, dataset):
             `scored_by_engine` is set.
 
     Raises:
-        VQRecError: seen_weight or new_item_weight is no number; as `create_co_occurrence` and `create_text_similarity`.
+        VQRecError: as `create_co_occurrence` and `create_text_similarity`; a data set that is not of this package.
     """
     if config["stage"] == "pretrain" or getattr(dataset, "scored_by_engine", False):
         return None
-    weights = {name: config[name] or 0 for name in RANGES}
-    refuse_out_of_range(weights, RANGES)
+    seen_weight, new_item_weight = config["seen_weight"] or 0, config["new_item_weight"] or 0
     parts = create_co_occurrence(config, dataset), create_text_similarity(config, dataset)
-    if not any(weights.values()) and not any(parts):
+    if seen_weight == "auto":  # our data sets have put a number there
+        raise foreign_data_set("seen_weight: auto", "the training split")
+    if not seen_weight and not new_item_weight and not any(parts):
         return None
     popularity = getattr(dataset, "item_popularity", None)
-    if weights["new_item_weight"] and popularity is None:
+    if new_item_weight and popularity is None:
         raise foreign_data_set("new_item_weight", "the training interactions")
-    return HistoryScores(weights["seen_weight"], *parts, weights["new_item_weight"], popularity)
+    return HistoryScores(seen_weight, *parts, new_item_weight, popularity)
 
 
 @contextlib.contextmanager

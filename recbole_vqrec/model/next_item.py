@@ -27,7 +27,7 @@ class NextItemModel(SequentialRecommender):
         dataset (SequenceDataset): its items.
 
     Raises:
-        VQRecError: temperature or loss_type is not usable.
+        VQRecError: loss_type is not CE.
     """
 
     input_type = InputType.POINTWISE  # one positive item a row, no sampled negatives
@@ -35,8 +35,6 @@ class NextItemModel(SequentialRecommender):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.temperature, self.loss_chunk = config["temperature"], config["loss_chunk"]
-        if self.temperature is not None and not self.temperature > 0:
-            raise VQRecError(f"temperature: {self.temperature}, expected a number above 0 such as 0.07")
         if config["loss_type"] != "CE":
             raise VQRecError(f"loss_type: '{config['loss_type']}', {config['model']} trains with CE")
         self.tied_items = None

@@ -7,8 +7,6 @@ history).
 import torch
 from torch import nn
 
-from recbole_vqrec.errors import refuse_out_of_range
-
 ENTRIES_AT_ONCE = 1 << 20  # bounds the memory; an entry takes some fifty bytes
 
 
@@ -23,26 +21,13 @@ class PairScores(nn.Module):
         strength (torch.FloatTensor): [e].
         name (str): the options are <name>_weight (w), <name>_decay, <name>_scale and <name>_history, how many of the
             latest items count.
-        good_weight (float): for the message about a wrong one.
         config (Config): the options.
-
-    Raises:
-        VQRecError: an option out of its range.
     """
 
-    def __init__(self, item, other, strength, name, good_weight, config):
+    def __init__(self, item, other, strength, name, config):
         super().__init__()
-        refuse_out_of_range(
-            config,
-            {
-                f"{name}_weight": (lambda value: value > 0, f"a number of at least 0, such as {good_weight}"),
-                f"{name}_decay": (lambda value: 0 < value <= 1, "a number in (0, 1]"),
-                f"{name}_scale": (lambda value: value > 0, "a number above 0"),
-                f"{name}_history": (lambda value: value >= 1 and int(value) == value, "a whole number of at least 1"),
-            },
-        )
         self.weight, self.scale = config[f"{name}_weight"], config[f"{name}_scale"]
-        self.decay, self.history = config[f"{name}_decay"], int(config[f"{name}_history"])
+        self.decay, self.history = config[f"{name}_decay"], config[f"{name}_history"]
         order = torch.argsort(item, stable=True)
         item, other, strength = item[order], other[order], strength[order]
         items = int(item.max()) + 1 if len(item) else 0

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from recbole_vqrec.data.batches import BATCH_TARGETS, FIRST_TARGET, NEGATIVES_SEED, TARGET_LIST
-from recbole_vqrec.errors import VQRecError, refuse_other
+from recbole_vqrec.errors import refuse_other
 from recbole_vqrec.model.losses import contrastive_loss
 from recbole_vqrec.model.negatives import log_counts, masked_as_zero, semi_synthetic_codes
 from recbole_vqrec.model.packed_sequences import PackedSequences
@@ -27,7 +27,7 @@ class ContrastivePretraining:
         dataset: gives `codes_per_codebook` and `item_frequency` [N], the share of each item among the targets.
 
     Raises:
-        VQRecError: an option out of its range.
+        VQRecError: an unknown name of masked_negatives.
     """
 
     def __init__(self, config, dataset):
@@ -39,10 +39,6 @@ class ContrastivePretraining:
         self.sampled = config["sampled_negatives"]
         self.correct_popularity = config["popularity_correction"]
         self.masked = config["masked_negatives"]
-        if not 0 <= self.replacement_probability <= 1:
-            raise VQRecError(f"replacement_probability: {self.replacement_probability}, expected 0 .. 1")
-        if min(self.semi_synthetic, self.sampled) < 0:
-            raise VQRecError("semi_synthetic_negatives and sampled_negatives cannot be below 0")
         refuse_other("masked_negatives", self.masked, MASKED_NEGATIVES)
 
     def loss(self, model, interaction):

@@ -29,7 +29,7 @@ class S3Rec(NextItemModel):
         dataset (ItemAttributesDataset): gives `item_attributes` [N, A].
 
     Raises:
-        VQRecError: as `NextItemModel`; no attributes, or an option out of its range.
+        VQRecError: as `NextItemModel`; no attributes.
     """
 
     def __init__(self, config, dataset):
@@ -37,8 +37,6 @@ class S3Rec(NextItemModel):
         attributes = getattr(dataset, "item_attributes", None)
         if attributes is None:
             raise VQRecError("S3Rec needs a data set with attributes; build it with recbole_vqrec, or call register()")
-        if not 0 < config["mask_ratio"] < 1:
-            raise VQRecError(f"mask_ratio: {config['mask_ratio']}, expected a number between 0 and 1")
         self.mask_ratio, self.weights = config["mask_ratio"], [config[name] for name in TASKS]
         self.max_length = config["MAX_ITEM_LIST_LENGTH"]
         size, scale = config["hidden_size"], config["initializer_range"]

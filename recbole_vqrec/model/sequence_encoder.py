@@ -142,13 +142,11 @@ class SequenceEncoder(nn.Module):
             layer_norm_eps, initializer_range, MAX_ITEM_LIST_LENGTH.
 
     Raises:
-        VQRecError: hidden_size not a multiple of n_heads, no layer, or an unknown activation.
+        VQRecError: hidden_size not a multiple of n_heads, or an unknown activation.
     """
 
     def __init__(self, config):
         super().__init__()
-        if config["n_layers"] < 1:
-            raise VQRecError(f"n_layers: {config['n_layers']}, expected at least 1")
         size, eps, dropout = config["hidden_size"], config["layer_norm_eps"], config["hidden_dropout_prob"]
         self.position_embedding = nn.Embedding(config["MAX_ITEM_LIST_LENGTH"], size)
         self.LayerNorm = nn.LayerNorm(size, eps=eps)

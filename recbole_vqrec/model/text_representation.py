@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.dropout import dropout
 
 
@@ -92,15 +91,10 @@ class MixtureOfExpertsAdaptor(nn.Module):
         experts (int): E.
         dropout_probability (float): of the text vectors' elements, drawn anew for each expert.
         initializer_range (float): standard deviation of the initial W_e; the gates start equal.
-
-    Raises:
-        VQRecError: no expert, or a dropout outside [0, 1).
     """
 
     def __init__(self, text_size, hidden_size, experts, dropout_probability, initializer_range):
         super().__init__()
-        if experts < 1 or not 0 <= dropout_probability < 1:
-            raise VQRecError(f"experts: {experts}, adaptor_dropout: {dropout_probability}; expected >= 1 and [0, 1)")
         self.dropout_probability = dropout_probability
         self.bias = nn.Parameter(torch.zeros(experts, text_size))
         self.weight = nn.Parameter(torch.empty(experts, text_size, hidden_size).normal_(std=initializer_range))

@@ -33,9 +33,6 @@ class TextSimilarity(PairScores):
         mean (torch.FloatTensor): [d_w], see `text_mean`.
         directions (torch.FloatTensor): [N, d_w], see `text_directions`; row 0, the padding item's, is zero.
         farthest (torch.FloatTensor): [N] cosine of the last of an item's nearest, which others have to exceed.
-
-    Raises:
-        VQRecError: an option out of its range.
     """
 
     def __init__(self, text_vectors, popularity, config):
@@ -44,7 +41,7 @@ class TextSimilarity(PairScores):
         items, cosine = nearest_texts(directions, NEAREST)
         farthest = cosine[:, -1] if cosine.shape[1] == NEAREST else torch.full((len(items),), -2.0)
         row = torch.arange(1, len(directions))[:, None].expand(items.shape)
-        super().__init__(row.reshape(-1), items.reshape(-1), cosine.reshape(-1), "text_similarity", 2, config)
+        super().__init__(row.reshape(-1), items.reshape(-1), cosine.reshape(-1), "text_similarity", config)
         farthest = F.pad(farthest, (1, 0), value=-2.0)
         for name, values in {"mean": mean, "directions": directions, "farthest": farthest}.items():
             self.register_buffer(name, values, persistent=False)
@@ -102,7 +99,7 @@ def create_text_similarity(config, dataset):
         dataset (SequenceDataset): gives `item_text_vectors` and `item_popularity`.
 
     Raises:
-        VQRecError: an option out of its range; a data set that is not of this package, or has no text vectors.
+        VQRecError: a data set that is not of this package, or has no text vectors.
     """
     if not config["text_similarity_weight"]:
         return None

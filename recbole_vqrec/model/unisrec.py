@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from recbole_vqrec.data.text_vector_table import load_text_vectors
-from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.contrast import drop_items, in_batch_contrast
 from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.text_model import TextModel
@@ -22,16 +21,13 @@ class UniSRec(TextModel):
         dataset (ItemTextDataset): gives `item_text_vectors` [N, d_w].
 
     Raises:
-        VQRecError: as `TextModel`; an option out of its range, or no word-drop vectors for pre-training.
+        VQRecError: as `TextModel`; no word-drop vectors for pre-training.
     """
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.item_drop, self.share_of_item_drop = config["item_drop"], config["share_of_item_drop"]
         self.sequence_contrast = config["sequence_contrast"]
-        for name in ("item_drop", "share_of_item_drop"):
-            if not 0 <= config[name] <= 1:
-                raise VQRecError(f"{name}: {config[name]}, expected a number in [0, 1]")
         if config["stage"] == "pretrain" and self.sequence_contrast and self.share_of_item_drop < 1:
             tokens = dataset.field2id_token[dataset.iid_field]
             self.items.second_view = torch.from_numpy(load_text_vectors(config, tokens, word_drop=True))

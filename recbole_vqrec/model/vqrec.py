@@ -17,7 +17,7 @@ class VQRec(NextItemModel):
         dataset (ItemCodesDataset): gives `item_codes` [N, D] and `codes_per_codebook`.
 
     Raises:
-        VQRecError: the data set has no item codes, or temperature or loss_type is not usable.
+        VQRecError: the data set has no item codes, or loss_type is not CE.
     """
 
     def __init__(self, config, dataset):

@@ -3,7 +3,6 @@
 Axis legend: N items with padding, H hidden size.
 """
 
-from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.sasrectext import SASRecText
 from recbole_vqrec.model.text_representation import TextAndIdRepresentation
 
@@ -20,15 +19,13 @@ class ZESRec(SASRecText):
         dataset (ItemTextDataset): gives `item_text_vectors` [N, d_w].
 
     Raises:
-        VQRecError: as `TextModel`; a penalty below 0.
+        VQRecError: as `TextModel`.
     """
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.offset_penalty = config["offset_penalty"]
         if self.offset_penalty is not None:
-            if self.offset_penalty < 0:
-                raise VQRecError(f"offset_penalty: {self.offset_penalty}, expected 0 or more, or ~ for no offsets")
             self.tied_items = None  # offsets tell all items apart
             vectors, adaptor = self.items.text_vectors, self.items.adaptor
             self.items = TextAndIdRepresentation(vectors, adaptor, config["hidden_size"], 0.0)

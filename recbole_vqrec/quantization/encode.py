@@ -11,12 +11,12 @@ import numpy as np
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.item_code_table import codes_path
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.quantization.domain import Domain, refuse_different
 from recbole_vqrec.quantization.item_codes import KIND, ItemCodes
 from recbole_vqrec.quantization.product_quantizer import FEWEST_POINTS_PER_CENTROID
 from recbole_vqrec.quantization.quality import quality, quality_lines
-from recbole_vqrec.quantization.quantizers import check_options, load_quantizer, random_codes, train_quantizer
+from recbole_vqrec.quantization.quantizers import QUANTIZERS, load_quantizer, random_codes, train_quantizer
 
 OPTIONS = (
     "quantizer", "codebooks", "codes_per_codebook", "whiten",
@@ -81,7 +81,7 @@ def encode_jointly(data_path, datasets, name, options, force=False, say=print):
 def _encode(folder, name, domains, options, quantizer_file, force, say):
     """Write the code file of `name` for the items of its domains, with the quantizer of a code file or a new one."""
     start = time.perf_counter()
-    check_options(options)
+    refuse_other("quantizer", options["quantizer"], QUANTIZERS)
     path = codes_path(folder, name, options)
     models = {domain.dataset: domain.language_model() for domain in domains}
     refuse_different(models)

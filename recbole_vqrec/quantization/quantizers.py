@@ -15,25 +15,7 @@ from recbole_vqrec.quantization.quantizer import check_sizes
 from recbole_vqrec.quantization.residual_quantizer import ResidualQuantizer
 
 QUANTIZERS = ("opq", "pq", "rq", "random")
-LEAST = {
-    "codebooks": 1, "codes_per_codebook": 2, "whiten": 1,
-    "opq_iterations": 0, "quantizer_sample": 1, "quantizer_seed": 0,
-}  # fmt: skip
 PREFIX = "quantizer."
-
-
-def check_options(options):
-    """Raise `VQRecError` if there is no quantizer of the name in the options, or a number in them cannot be.
-
-    Args:
-        options (dict): those of props/item_codes.yaml.
-    """
-    name = options["quantizer"]
-    refuse_other("quantizer", name, QUANTIZERS)
-    for option, least in LEAST.items():
-        value = options[option]
-        if not (isinstance(value, int) and value >= least) and not (option == "whiten" and value is None):
-            raise VQRecError(f"{option}: '{value}' is not a whole number of at least {least}")
 
 
 def train_quantizer(vectors, options):
@@ -46,7 +28,7 @@ def train_quantizer(vectors, options):
     Raises:
         VQRecError: unknown quantizer, or sizes that cannot be.
     """
-    check_options(options)
+    refuse_other("quantizer", options["quantizer"], QUANTIZERS)
     name = options["quantizer"]
     layout = options["codebooks"], options["codes_per_codebook"]
     if name == "random":

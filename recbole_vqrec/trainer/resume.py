@@ -19,16 +19,11 @@ class ResumePoints:
     Args:
         folder (Path): the run's folder.
         config (Config): checkpoint_minutes, checkpoint_epochs and keep_last.
-
-    Raises:
-        VQRecError: an option below what makes sense.
     """
 
     def __init__(self, folder, config):
         self.folder, self.keep_last = Path(folder), config["keep_last"]
         self.minutes, self.epochs = config["checkpoint_minutes"], config["checkpoint_epochs"]
-        if self.keep_last < 1 or (self.minutes or 0) < 0 or (self.epochs or 0) < 0:
-            raise VQRecError("keep_last has to be at least 1, checkpoint_minutes and checkpoint_epochs at least 0")
         self._written = time.monotonic()
 
     @property

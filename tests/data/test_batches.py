@@ -104,9 +104,3 @@ def test_batches_a_model_cannot_use_are_refused(tiny, kind, message):
     config, loader = loader_of(training_batches=kind)
     with pytest.raises(VQRecError, match=message):
         training_batches(config, loader, "all_positions")
-
-
-def test_sizes_below_one_are_refused(tiny):
-    config, loader = loader_of()
-    with pytest.raises(VQRecError, match="at least 1"):
-        SequenceBatches(loader, "all_positions", 0, 10)

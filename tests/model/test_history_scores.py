@@ -62,5 +62,5 @@ def test_nothing_is_added_in_pre_training_and_by_default(tmp_path):
     on = {"seen_weight": -5, "co_occurrence_weight": 1, "text_similarity_weight": 2}
     assert create_history_scores({**on, "stage": "pretrain"}, None) is None
     assert create_history_scores(off, None) is None
-    with pytest.raises(VQRecError, match="seen_weight: 'never', expected a number"):
-        create_history_scores({**off, "seen_weight": "never"}, None)
+    with pytest.raises(VQRecError, match="seen_weight: auto needs the training split"):
+        create_history_scores({**off, "seen_weight": "auto"}, None)

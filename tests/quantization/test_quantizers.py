@@ -178,9 +178,7 @@ def test_random_codes_depend_on_item_and_seed_only():
     [
         ({"quantizer": "opk"}, "quantizer: 'opk' is none of opq, pq, rq, random, did you mean 'opq'?"),
         ({"codes_per_codebook": 6}, "codes_per_codebook: 6 is not a power of two"),
-        ({"codes_per_codebook": "many"}, "codes_per_codebook: 'many' is not a whole number of at least 2"),
         ({"codebooks": 11}, "codebooks: 11 does not fit vectors of size 10"),
-        ({"codebooks": 0}, "codebooks: '0' is not a whole number of at least 1"),
         ({"codes_per_codebook": 64}, "40 training items cannot fill 64 codes per codebook; choose codes_per_codebook"),
         ({"whiten": 11}, "whiten: 11 dimensions cannot be had from 40 vectors that vary in 10; choose 1..10"),
         ({"whiten": 3}, "codebooks: 4 does not fit vectors of size 3"),
