@@ -53,7 +53,7 @@ def own_defaults(model, dataset=None, stage="train", recipe="paper"):
     """Return our default options for a model, a data set, a stage and a recipe, every one from props yaml.
 
     Args:
-        model (str): model name.
+        model (str): model name; None for a model without props of ours.
         dataset (str, optional): data set name.
         stage (str): one of STAGES; "train" has no file of its own.
         recipe (str): "paper", which has no file either, or another of props/recipe/.
@@ -153,6 +153,7 @@ class Config(recbole.config.Config):
             if value is None:
                 raise VQRecError(f"no {name} given; say --{name}=NAME, or '{name}: NAME' in a config file")
         if not isinstance(model, str):
+            refuse_wrong_values(self.external_config_dict, props_folder())  # it may have options of its own
             return model.__name__, model, str(dataset)
         self._refuse_wrong_options()
         return model, registry.load(registry.entry(model).model), str(dataset)
@@ -168,7 +169,8 @@ class Config(recbole.config.Config):
         negatives = self.internal_config_dict.get("train_neg_sample_args")
         stage = self.external_config_dict.get("stage", "train")
         recipe = self.external_config_dict.get("recipe", "paper")
-        self.internal_config_dict.update(own_defaults(model, dataset, stage, recipe))
+        name = model if registry.own(model, model_class) or model not in registry.OWN_MODELS else None
+        self.internal_config_dict.update(own_defaults(name, dataset, stage, recipe))
         if stage == "finetune":
             self._inherit_from_checkpoint()
         loss_type = self.external_config_dict.get("loss_type", self.internal_config_dict.get("loss_type"))

@@ -8,7 +8,7 @@ from recbole.data import data_preparation
 from recbole.utils import init_seed
 
 from recbole_vqrec import distributed, registry
-from recbole_vqrec.config import Config, stage_options
+from recbole_vqrec.config import Config, external_options, stage_options
 from recbole_vqrec.data.dataset import create_dataset, item_ids_of, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
 from recbole_vqrec.errors import VQRecError
@@ -151,7 +151,8 @@ def _config(model, dataset, config_file_list, config_dict):
     for what, asked in (("model", model), ("dataset", dataset), ("stage", given.get("stage"))):
         if asked not in (None, manifest[what]):
             raise VQRecError(f"{given['resume']}: a run of {what} {manifest[what]}, asked for is {asked}")
-    return Config(manifest["model"], manifest["dataset"], config_file_list, {**manifest["config"], **given})
+    options = {**manifest["config"], **external_options(config_file_list, given)}
+    return Config(manifest["model"], manifest["dataset"], None, options)
 
 
 def _batches(config, data):

@@ -77,6 +77,18 @@ def known(name):
     return OWN_MODELS.get(name) or RECBOLE_MODELS.get(name) or ModelEntry("", STOCK_ROWS)
 
 
+def own(name, model_class):
+    """Tell whether a model is ours, and not another class of the same name, such as RecBole's FDSA and S3Rec."""
+    return name in OWN_MODELS and load(OWN_MODELS[name].model) is model_class
+
+
+def of(config):
+    """Return the table's entry of a config's model, as `known`; a class that bears one of our names is not in it."""
+    name = config["model"]
+    shadowed = name in OWN_MODELS and not own(name, config.model_class)
+    return ModelEntry("", STOCK_ROWS) if shadowed else known(name)
+
+
 def entry(name):
     """Return the `ModelEntry` of a model name, ours first, any RecBole sequential model next.
 

@@ -2,9 +2,11 @@ import re
 
 import pytest
 import yaml
-from small import small_config
+from small import SMALL, small_config
 
+from recbole_vqrec import registry
 from recbole_vqrec.config import Config, known_options, own_defaults, props_folder, stage_options
+from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.option_types import typed_option
 
@@ -137,3 +139,15 @@ def test_a_recipe_is_a_set_of_defaults_that_given_options_win_over(tiny):
     assert own_defaults("VQRec", stage="pretrain", recipe="best")["item_representation"] == "code+text"
     with pytest.raises(VQRecError, match="recipe: 'bset'.*paper.*best"):
         small_config(recipe="bset")
+
+
+def test_a_class_that_bears_one_of_our_names_is_not_ours(tiny):
+    from recbole.model.sequential_recommender.sasrec import SASRec
+
+    FDSA = type("FDSA", (SASRec,), {})  # as RecBole's own, whose module is ours once `register` has been called
+    config = Config(FDSA, "tiny", None, dict(SMALL))
+    assert registry.of(config).batches == "stock_rows" and config["selected_features"] == ["class"]  # RecBole's props
+    assert type(create_dataset(config)).__name__ == "SequenceDataset"
+    assert registry.of(Config("FDSA", "tiny", None, dict(SMALL))) is registry.OWN_MODELS["FDSA"]
+    with pytest.raises(VQRecError, match="hidden_dropout_prob: 7, expected"):
+        Config(FDSA, "tiny", None, {"hidden_dropout_prob": 7})

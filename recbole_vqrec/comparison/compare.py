@@ -81,7 +81,7 @@ def _first_run(out, dataset, name, files, given, rows):
 
 def _tuned(matrix, budget, processes, given, say):
     """Return the runs with the best values of their trials, all trials of all rows run together."""
-    of_row = [trials(run, budget) for run in matrix]
+    of_row = [trials(run, budget, given) for run in matrix]
     results = iter(execute_all([trial for row in of_row for trial in row], processes, say=say))
     chosen = []
     for run, row in zip(matrix, of_row):

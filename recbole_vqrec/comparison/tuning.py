@@ -18,18 +18,22 @@ def stated_options(model, dataset):
     return {**every, **here.get("others", {}), **here.get(model, {})}
 
 
-def trials(run, budget):
+def trials(run, budget, given=()):
     """Return the trials of a row: its grid in props/comparison.yaml, or `budget` points of it drawn at random.
 
     Args:
         run (Run): a run of the row, whose seed and options all trials share.
         budget (int): trials at most, the same for each row.
+        given (iterable of str): options that the user has set; they are not tuned.
 
     Returns:
-        list of Run: empty where the model has no grid.
+        list of Run: empty where the model has no grid, or all of it is given.
     """
     stated = read_props("comparison.yaml")["grid"]
     grid = stated.get(run.model, stated["others"])
+    grid = {name: values for name, values in grid.items() if name not in given}
+    if not grid:
+        return []
     points = ParameterGrid(grid)
     if len(points) > budget:
         points = ParameterSampler(grid, budget, random_state=0)

@@ -41,9 +41,9 @@ class SequenceDataset(SequentialDataset):
     """
 
     def __init__(self, config):
-        if config["model"] in registry.OWN_MODELS:
+        if registry.own(config["model"], config.model_class):
             fill_defaults(config)
-        allowed = registry.known(config["model"]).batches
+        allowed = registry.of(config).batches
         self.trim = registry.STOCK_ROWS not in (allowed, config["training_batches"])
         super().__init__(config)
 
@@ -220,7 +220,7 @@ def create_dataset(config):
     """
     name = config["model"]
     special = getattr(recbole.data.dataset, f"{name}Dataset", None)
-    if special is not None and name not in registry.OWN_MODELS:
+    if special is not None and special.__module__.startswith("recbole."):  # else it is one of ours, see `register`
         return special(config)
-    own = registry.load(registry.known(name).dataset)
+    own = registry.load(registry.of(config).dataset)
     return mixed(own)(config) if config["stage"] == "pretrain" else own(config)

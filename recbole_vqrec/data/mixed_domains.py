@@ -108,6 +108,7 @@ class MixedDomains:
         if held_out:
             count = np.where(count > 2, count - 1, count)
         pairs, limit = count - 1, self.max_item_list_len
+        window_stride = min(window_stride, limit)
         beyond = np.maximum(pairs - limit, 0)  # pairs whose history has to be cut to the latest L
         pieces = (pairs > 0) + -(-beyond // window_stride)  # the beginning, then windows that slide by the stride
         user = np.repeat(np.arange(len(first)), pieces)

@@ -45,13 +45,13 @@ def prefix_groups(users, histories, lengths, targets, window_stride=1):
         histories (np.ndarray): [R, L] items, oldest first, 0 as padding at the end.
         lengths (np.ndarray): [R] items in each history.
         targets (np.ndarray): [R] next item of each row.
-        window_stride (int): 1 .. L.
+        window_stride (int): from 1 on; beyond L it counts as L.
 
     Returns:
         TrainingSequences: its targets sum to R.
     """
     order, grows, slides = _chains(users, histories, lengths, targets)
-    index = np.arange(len(order))
+    window_stride, index = min(window_stride, histories.shape[1]), np.arange(len(order))
     before_slides = np.maximum.accumulate(np.where(slides, 0, index)) if len(order) else index
     within_stride = slides & ((index - before_slides - 1) % window_stride != 0)
     return _groups(order, starts=~(grows | within_stride))
@@ -71,10 +71,15 @@ def windows(users, histories, lengths, targets):
     """
     order, grows, slides = _chains(users, histories, lengths, targets)
     index = np.arange(len(order))
-    last = np.append(np.flatnonzero(~(grows | slides))[1:], len(order)) - 1  # of each chain
-    to_end = last[np.cumsum(~(grows | slides)) - 1] - index if len(order) else index
-    ends = to_end % histories.shape[1] == 0
-    return _groups(order, starts=np.concatenate([[True], ends[:-1]]) if len(order) else ends)
+    starts, limit = ~(grows | slides), histories.shape[1]
+    if not len(order):
+        return _groups(order, starts)
+    first, chain = np.flatnonzero(starts), np.cumsum(starts) - 1
+    last = np.append(first[1:], len(order)) - 1
+    ends = (last[chain] - index) % limit == 0
+    earliest = lengths[order][first] + 1 + (last - first) % limit  # items of a chain up to its earliest end
+    ends[first] |= earliest > limit  # else nobody would read the first one
+    return _groups(order, starts=np.concatenate([[True], ends[:-1]]))
 
 
 def _groups(order, starts):

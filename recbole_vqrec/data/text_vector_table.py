@@ -9,7 +9,7 @@ import numpy as np
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.embedding.embed import embedding_path
-from recbole_vqrec.embedding.text_encoder import load_embeddings
+from recbole_vqrec.embedding.text_encoder import KIND, load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.record import read_record
 
@@ -40,17 +40,34 @@ def load_text_vectors(config, tokens, word_drop=False):
     return np.concatenate([np.zeros((1, table.shape[1]), dtype=np.float32), table])
 
 
+def made_by(config):
+    """Return the options of the embedding file that `load_text_vectors` reads, {} where there is none.
+
+    Args:
+        config (mapping): data_path (the data set's folder), dataset, plm.
+    """
+    folder, dataset = Path(config["data_path"]), config["dataset"]
+    _, path = next(iter(_files(folder, dataset, {"plm": config["plm"]})))
+    return artifacts.read_manifest(path, KIND, "embed the data set again")["options"] if path.is_file() else {}
+
+
+def _files(folder, dataset, options):
+    """Return (data set, file): the data set's own, or those of its domains where it is merged and has none."""
+    path, record = embedding_path(folder, dataset, options), read_record(folder, dataset) or {}
+    if path.is_file() or record.get("source") != "merge":
+        return [(dataset, path)]
+    domains = record["options"]["datasets"]
+    return [(domain, embedding_path(folder.parent / domain, domain, options)) for domain in domains]
+
+
 def _vectors(folder, dataset, config, word_drop):
     """Return item ids, vectors, file and remedy: of the data set's own file, else of its domains' files."""
-    path = embedding_path(folder, dataset, {"plm": config["plm"], "word_drop": word_drop})
-    if path.is_file():
-        return _one_file(path, dataset, config, word_drop)
-    record = read_record(folder, dataset) or {}
-    if record.get("source") != "merge":
+    options = {"plm": config["plm"], "word_drop": word_drop}
+    path, files = embedding_path(folder, dataset, options), _files(folder, dataset, options)
+    if files == [(dataset, path)]:
         return _one_file(path, dataset, config, word_drop)
     item_ids, vectors = [], []
-    for domain in record["options"]["datasets"]:
-        file = embedding_path(folder.parent / domain, domain, {"plm": config["plm"], "word_drop": word_drop})
+    for domain, file in files:
         ids, rows, _, remedy = _one_file(file, domain, config, word_drop)
         item_ids += [f"{domain}-{item_id}" for item_id in ids]
         vectors.append(rows)

@@ -89,6 +89,7 @@ class CodeEngine:
             rows (list of list of int): histories, none empty.
             among (torch.LongTensor, optional): ascending item rows, the only ones that are scored.
         """
+        among = None if among is None else among.to(self.model.device)
         blocks = self.similar(self.sequence_vectors(rows) / self.model.temperature, among)
         if self.tied_items.any:
             blocks = self._with_ties_in_order(blocks, rows, among)
@@ -117,6 +118,7 @@ class CodeEngine:
     @torch.inference_mode()
     def similar(self, vectors, among=None):
         """Yield (first item, scores [U, n]) of vectors [U, H], times the cosine."""
+        among = None if among is None else among.to(self.model.device)
         for start, scores in self.scorer.blocks(vectors, among):
             if self.placed is not None:
                 items = torch.arange(start, start + scores.shape[1], device=scores.device)

@@ -12,6 +12,7 @@ from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.data.mixed_domains import MixedDomains
 from recbole_vqrec.data.prefix_rows import training_counts
+from recbole_vqrec.data.text_vector_table import made_by
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.catalogue import Catalogue
 from recbole_vqrec.preprocess.item_text import item_texts
@@ -29,8 +30,7 @@ def catalogue_of(config, dataset):
         dataset (SequentialDataset): the training split, whose rows are prefixes, after the model has been built.
     """
     item_ids = item_ids_of(dataset)
-    made = {"dataset": config["dataset"], "trained_items": len(item_ids)}
-    made.update({name: config[name] for name in LANGUAGE_MODEL})
+    of_code_file = {}
     codes, per_codebook, quantizer = None, None, {}
     if getattr(dataset, "item_codes", None) is not None:
         per_codebook = dataset.codes_per_codebook
@@ -38,14 +38,16 @@ def catalogue_of(config, dataset):
         codes = flat - 1 - np.arange(flat.shape[1]) * per_codebook
         codes = codes.astype(np.uint8 if per_codebook <= 256 else np.int32)
         file = codes_path(Path(config["data_path"]), config["dataset"], config)
-        tensors, _, manifest = artifacts.read_artifact(file, CODES_KIND, "encode the data set again")
-        quantizer = {name.removeprefix(PREFIX): array for name, array in tensors.items() if name.startswith(PREFIX)}
-        made.update(manifest.get("language_model", {}))
+        if file.is_file():  # else each domain has codes of its own quantizer, and none of them is for new items
+            tensors, _, manifest = artifacts.read_artifact(file, CODES_KIND, "encode the data set again")
+            quantizer = {name.removeprefix(PREFIX): array for name, array in tensors.items() if name.startswith(PREFIX)}
+            of_code_file = manifest.get("language_model", {})
+    made = {"dataset": config["dataset"], "trained_items": len(item_ids), **_language_model(config, of_code_file)}
     pairs, strengths = getattr(dataset, "item_pairs", None) or (None, None)
     text_vectors = vars(dataset).get("item_text_vectors")  # read from its file when a model first asks for it
     return Catalogue(
         item_ids,
-        _texts(config, item_ids),
+        _texts(config, made, item_ids),
         _training_counts(dataset)[1:].astype(np.int64),
         np.zeros(len(item_ids), dtype=bool),
         codes,
@@ -56,6 +58,21 @@ def catalogue_of(config, dataset):
         pair_strengths=None if pairs is None else strengths.numpy(),
         made=made,
     )
+
+
+def _language_model(config, of_code_file):
+    """Return how a new item's text becomes a vector as the run's items did: what the files say, else the options.
+
+    Args:
+        config (Config): of the run.
+        of_code_file (dict): plm and pooling of the run's code file, where it says them.
+    """
+    options = {name: config[name] for name in LANGUAGE_MODEL} | of_code_file
+    file = {"data_path": config["data_path"], "dataset": config["dataset"], "plm": options["plm"]}
+    of_vectors = made_by(file)
+    if of_code_file and any(of_vectors.get(name) != of_code_file[name] for name in of_code_file):
+        return options  # the codes are of other vectors
+    return options | {name: of_vectors[name] for name in LANGUAGE_MODEL if name in of_vectors}
 
 
 def _training_counts(dataset):
@@ -72,14 +89,14 @@ def _training_counts(dataset):
     return np.bincount(sequences.items[trained], minlength=dataset.item_num)
 
 
-def _texts(config, item_ids):
+def _texts(config, made, item_ids):
     """Return the items' texts, "" for those without; a run does not need them, so bad files are no error here."""
     file = artifacts.atomic_file(config["data_path"], config["dataset"], "item")
-    columns = config["text_columns"]
+    columns = made["text_columns"]
     if isinstance(columns, str):
         columns = [name.strip() for name in columns.split(",")]
     try:
-        text = dict(zip(*item_texts(file, columns, config["empty_text"] or " ")))
+        text = dict(zip(*item_texts(file, columns, made["empty_text"] or " ")))
     except VQRecError:
         return [""] * len(item_ids)
     return [text.get(item_id, "").strip() for item_id in item_ids]

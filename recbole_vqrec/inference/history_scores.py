@@ -25,33 +25,37 @@ class ServedHistoryScores:
     Args:
         history_scores (HistoryScores): of the trained items, numbered from 1.
         catalogue (Catalogue): N items.
-        device (str): where the scores are.
+        config (Config): of the run.
     """
 
-    def __init__(self, history_scores, catalogue, device):
-        self.history_scores, self.co_occurrence, self.device = history_scores, history_scores.co_occurrence, device
+    def __init__(self, history_scores, catalogue, config):
+        self.history_scores, self.co_occurrence = history_scores, history_scores.co_occurrence
+        self.config, self.device, self.texts = config, config["device"], catalogue.texts
         self.text_similarity = history_scores.text_similarity
         self.new_item_scores = None
         if history_scores.new_item_weight:
             popularity = torch.from_numpy(catalogue.popularity)
-            self.new_item_scores = new_item_scores(history_scores.new_item_weight, popularity).to(device)
+            self.new_item_scores = new_item_scores(history_scores.new_item_weight, popularity).to(self.device)
         self.trained, self.added = catalogue.trained, 0
         if self.co_occurrence is not None and catalogue.neighbours is not None and len(catalogue.neighbours):
-            neighbours = torch.from_numpy(catalogue.neighbours).long().to(device)
+            neighbours = torch.from_numpy(catalogue.neighbours).long().to(self.device)
             self.added = len(neighbours)
             order = torch.argsort(neighbours.flatten(), stable=True)
-            self.weights = torch.from_numpy(catalogue.weights).to(device).flatten()[order]
+            self.weights = torch.from_numpy(catalogue.weights).to(self.device).flatten()[order]
             self.added_item = order // neighbours.shape[1]
             sizes = torch.bincount(neighbours.flatten(), minlength=self.trained)
             self.start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         if self.text_similarity is not None:
             known = len(self.text_similarity.directions) - 1  # the items it has been made for
-            added = torch.from_numpy(catalogue.text_vectors[known:]).to(device)
+            added = torch.from_numpy(catalogue.text_vectors[known:]).to(self.device)
             self.added_directions = text_directions(added, self.text_similarity.mean)
 
     def with_catalogue(self, catalogue):
         """Return the same for a changed catalogue."""
-        return ServedHistoryScores(self.history_scores, catalogue, self.device)
+        trained = slice(None, self.trained)
+        if self.text_similarity is not None and catalogue.texts[trained] != self.texts[trained]:
+            return create_served_history_scores(self.config, catalogue)  # one came again with another text
+        return ServedHistoryScores(self.history_scores, catalogue, self.config)
 
     def add_to(self, blocks, rows, among):
         """Yield blocks of scores with what the histories add.
@@ -135,7 +139,7 @@ def create_served_history_scores(config, catalogue):
     history_scores = create_history_scores(config, dataset)
     if history_scores is None:
         return None
-    return ServedHistoryScores(history_scores.to(config["device"]), catalogue, config["device"])
+    return ServedHistoryScores(history_scores.to(config["device"]), catalogue, config)
 
 
 def columns_of(rows, among):

@@ -29,7 +29,7 @@ class ModelEngine:
     def __init__(self, model, config, catalogue, state, history_scores=None):
         self.model, self.config, self.catalogue, self.state = model, config, catalogue, state
         self.history_scores = history_scores
-        self.full_length = registry.known(config["model"]).batches == registry.STOCK_ROWS
+        self.full_length = registry.of(config).batches == registry.STOCK_ROWS
         self.normalised = getattr(model, "temperature", None) is not None
         self.placed = None
         if self.normalised and catalogue.neighbours is not None and len(catalogue.neighbours):
@@ -38,7 +38,7 @@ class ModelEngine:
     def with_catalogue(self, catalogue):
         """Return an engine for a changed catalogue; raises `VQRecError` where the model cannot take new items."""
         model = self.model
-        if len(catalogue) != len(self.catalogue) or catalogue.text_vectors is not None:
+        if len(catalogue) != len(self.catalogue) or not catalogue.begins_with(self.catalogue):
             model = with_items(model, self.config, catalogue, self.state, self.catalogue)
         history_scores = self.history_scores and self.history_scores.with_catalogue(catalogue)
         return ModelEngine(model, self.config, catalogue, self.state, history_scores)

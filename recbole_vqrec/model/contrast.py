@@ -1,28 +1,57 @@
 """UniSRec's pre-training in pure functions: in-batch contrast, and sequences with items left out (KDD 2022, 2.2).
 
-Axis legend: B sequences, L positions, T pairs of a batch, H hidden size.
+Axis legend: B sequences, L positions, T pairs of this process, A of all processes, H hidden size.
 """
 
 import torch
 import torch.nn.functional as F
 
+from recbole_vqrec.data.batches import BATCH_TARGETS, FIRST_TARGET
 
-def in_batch_contrast(queries, keys, items):
+
+def in_batch_contrast(queries, keys, items, own=None):
     """Return the contrast of each query with its own key against the keys of the batch's other items.
 
     loss = -1/T sum_t log( exp(q_t.k_t) / sum_{u: u = t or items_u != items_t} exp(q_t.k_u) )  (UniSRec, Eq. 5-6)
 
     Args:
         queries (torch.Tensor): [T, H], any temperature applied.
-        keys (torch.Tensor): [T, H].
-        items (torch.LongTensor): [T] what a pair is about; other pairs about the same are left out.
+        keys (torch.Tensor): [A, H].
+        items (torch.LongTensor): [A] what a pair is about; other pairs about the same are left out.
+        own (torch.LongTensor, optional): [T] each query's key; by default they are in the same order.
 
     Returns:
         torch.Tensor: scalar.
     """
+    own = torch.arange(len(items), device=items.device) if own is None else own
     scores = queries.float() @ keys.float().T
-    same = (items[:, None] == items).fill_diagonal_(False)
-    return F.cross_entropy(scores.masked_fill(same, float("-inf")), torch.arange(len(items), device=items.device))
+    same = (items[own, None] == items).scatter(1, own[:, None], False)
+    return F.cross_entropy(scores.masked_fill(same, float("-inf")), own)
+
+
+def batch_targets(interaction, packed, stated):
+    """Return the items [A] that the pairs of a batch lead to, those of other processes included, and which are own [T].
+
+    An item is made from its text or id, so a process forms the keys of all pairs itself and nothing is gathered.
+
+    Args:
+        interaction (Interaction): optionally batch_targets [A] and first_target [1].
+        packed (PackedSequences): which token belongs where.
+        stated (torch.LongTensor): the next item of each position, [B, L] with 0 where none is trained, or of each
+            row, [B].
+    """
+    if stated.dim() == 1:
+        return stated, torch.arange(len(stated), device=stated.device)
+    first = int(interaction[FIRST_TARGET]) if FIRST_TARGET in interaction else 0
+    items = interaction[BATCH_TARGETS] if BATCH_TARGETS in interaction else stated[stated > 0]
+    trained = packed.pack(stated) > 0
+    return items, packed.pack(row_order(stated) + first)[trained]
+
+
+def row_order(following):
+    """Return for each position [B, L] the number of trained positions before it, rows one after the other."""
+    trained = (following > 0).flatten()
+    return (trained.cumsum(0) - trained.long()).view(following.shape)
 
 
 def drop_items(item_seq, item_seq_len, probability):

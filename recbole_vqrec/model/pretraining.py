@@ -7,8 +7,9 @@ with padding, D codebooks, S semi-synthetic negatives, H hidden size.
 import torch
 import torch.nn.functional as F
 
-from recbole_vqrec.data.batches import BATCH_TARGETS, FIRST_TARGET, NEGATIVES_SEED, TARGET_LIST
+from recbole_vqrec.data.batches import NEGATIVES_SEED, TARGET_LIST
 from recbole_vqrec.errors import refuse_other
+from recbole_vqrec.model.contrast import batch_targets
 from recbole_vqrec.model.losses import contrastive_loss
 from recbole_vqrec.model.negatives import log_counts, masked_as_zero, semi_synthetic_codes
 from recbole_vqrec.model.packed_sequences import PackedSequences
@@ -53,13 +54,11 @@ class ContrastivePretraining:
             torch.Tensor: scalar, the mean over the T positions.
         """
         following = interaction[TARGET_LIST]
-        in_batch = interaction[BATCH_TARGETS] if BATCH_TARGETS in interaction else following[following > 0]
-        first = int(interaction[FIRST_TARGET]) if FIRST_TARGET in interaction else 0
         generator = torch.Generator().manual_seed(self._seed(interaction))
 
         packed = PackedSequences(interaction[model.ITEM_SEQ_LEN])
         trained = packed.pack(following).nonzero().squeeze(1)
-        place = packed.pack(row_order(following) + first)[trained]  # of each trained position among the batch's targets
+        in_batch, place = batch_targets(interaction, packed, following)  # of each trained position among the targets
         history, target = packed.pack(interaction[model.ITEM_SEQ]), in_batch[place]
 
         sampled = 1 + torch.randint(len(self.item_frequency) - 1, (self.sampled,), generator=generator)
@@ -109,9 +108,3 @@ class ContrastivePretraining:
         if self.masked == "reference":
             scores.append(masked_as_zero(torch.bincount(column)[column[place]]))
         return torch.cat(scores, dim=1) if scores else None
-
-
-def row_order(following):
-    """Return for each position [B, L] the number of trained positions before it, rows one after the other."""
-    trained = (following > 0).flatten()
-    return (trained.cumsum(0) - trained.long()).view(following.shape)

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.model.contrast import in_batch_contrast
+from recbole_vqrec.data.batches import TARGET_LIST
+from recbole_vqrec.model.contrast import batch_targets, in_batch_contrast
 from recbole_vqrec.model.id_representation import IdItemRepresentation
 from recbole_vqrec.model.losses import full_softmax_loss
 from recbole_vqrec.model.next_item import NextItemModel
@@ -29,7 +29,7 @@ class RecGURU(NextItemModel):
         dataset (SequenceDataset): of several domains where it has `item_domain` [N] (pre-training).
 
     Raises:
-        VQRecError: as `NextItemModel`; a weight below 0.
+        VQRecError: as `NextItemModel`.
     """
 
     def __init__(self, config, dataset):
@@ -37,8 +37,6 @@ class RecGURU(NextItemModel):
         size, scale = config["hidden_size"], config["initializer_range"]
         self.reconstruction_weight = config["reconstruction_weight"]
         self.adversarial_weight = config["adversarial_weight"]
-        if min(self.reconstruction_weight, self.adversarial_weight) < 0:
-            raise VQRecError("reconstruction_weight and adversarial_weight cannot be below 0")
         self.items = IdItemRepresentation(self.n_items, size, scale)
         self.encoder, self.decoder = SequenceEncoder(config), SequenceEncoder(config)
         self.to_decoder = nn.Linear(size, size)
@@ -58,25 +56,38 @@ class RecGURU(NextItemModel):
         return self._joint_loss(interaction, among_all_items)
 
     def pretraining_loss(self, interaction):
-        """Return the joint loss, the batch's items being candidates: mixed domains have too many to score them all."""
+        """Return the joint loss, the batch's items being candidates: mixed domains have too many to score them all.
 
-        def among_the_batch(states, items):
-            return in_batch_contrast(self.queries(states), self.keys(self.items.of_items(items)), items)
+        The next items of all processes are; what is rebuilt is contrasted with the items of a process's own sequences.
+        """
 
-        return self._joint_loss(interaction, among_the_batch)
+        def among_the_batch(states, items, own=None):
+            return in_batch_contrast(self.queries(states), self.keys(self.items.of_items(items)), items, own)
 
-    def _joint_loss(self, interaction, choice):
+        def next_in_the_batch(states, packed):
+            stated = interaction[TARGET_LIST] if TARGET_LIST in interaction else interaction[self.POS_ITEM_ID]
+            trained, _ = self.pairs_of(interaction, states, packed)
+            return among_the_batch(trained, *batch_targets(interaction, packed, stated))
+
+        return self._joint_loss(interaction, among_the_batch, next_in_the_batch)
+
+    def _joint_loss(self, interaction, choice, next_item=None):
         """Return next item + reconstruction + domain.
 
         Args:
             interaction (Interaction): as `NextItemModel.calculate_loss`.
             choice (callable): (states [T, H], items [T]) -> loss of choosing the items.
+            next_item (callable, optional): (states of all tokens [T, H], packed) -> loss of the next item; `choice`
+                of the trained pairs by default.
         """
         table, packed = self.item_table(), PackedSequences(interaction[self.ITEM_SEQ_LEN])
         history = packed.pack(interaction[self.ITEM_SEQ])
         states = self.encoder(F.embedding(history, table), packed)
         users = states[packed.last]
-        loss = choice(*self.pairs_of(interaction, states, packed))
+        if next_item is None:
+            loss = choice(*self.pairs_of(interaction, states, packed))
+        else:
+            loss = next_item(states, packed)
         if self.reconstruction_weight:
             rebuilt = self.rebuilt_states(users, F.embedding(history, table), packed)
             loss = loss + self.reconstruction_weight * choice(rebuilt, history)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.model.contrast import in_batch_contrast
+from recbole_vqrec.model.contrast import batch_targets, in_batch_contrast
 from recbole_vqrec.model.next_item import NextItemModel
 from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.sequence_encoder import SequenceEncoder
@@ -44,7 +44,8 @@ class TextModel(NextItemModel):
         """Return the contrast of each hidden state with its next item against the batch's other next items.
 
         Args:
-            interaction (Interaction): item_id_list [B, L], item_length [B], target_list [B, L] or item_id [B].
+            interaction (Interaction): item_id_list [B, L], item_length [B], target_list [B, L] or item_id [B], and
+                optionally the targets of all processes, see `batch_targets`.
 
         Returns:
             torch.Tensor: scalar, the mean over the T trained pairs.
@@ -56,13 +57,14 @@ class TextModel(NextItemModel):
         packed = PackedSequences(interaction[self.ITEM_SEQ_LEN])
         history = packed.pack(interaction[self.ITEM_SEQ])
         stated = interaction[TARGET_LIST] if TARGET_LIST in interaction else interaction[self.POS_ITEM_ID]
-        items = torch.unique(torch.cat([history, stated.flatten()]))
+        targets, own = batch_targets(interaction, packed, stated)
+        items = torch.unique(torch.cat([history, stated.flatten(), targets]))
         vectors = self.items.of_items(items)
         states = self.encoder(F.embedding(torch.searchsorted(items, history), vectors), packed)
-        trained, targets = self.pairs_of(interaction, states, packed)
+        trained, _ = self.pairs_of(interaction, states, packed)
         keys = self.keys(F.embedding(torch.searchsorted(items, targets), vectors))
         last = packed.pack(stated)[packed.last] if TARGET_LIST in interaction else stated
-        return in_batch_contrast(self.queries(trained), keys, targets), states[packed.last], last
+        return in_batch_contrast(self.queries(trained), keys, targets, own), states[packed.last], last
 
 
 def text_vectors_of(dataset, model):

@@ -19,8 +19,8 @@ def create_trainer(config, model):
         return PretrainTrainer(config, model)
     if config["stage"] == "finetune":
         return FinetuneTrainer(config, model)
-    if config["model"] in registry.OWN_MODELS:
-        return registry.load(registry.known(config["model"]).trainer)(config, model)
+    if registry.own(config["model"], config.model_class):
+        return registry.load(registry.of(config).trainer)(config, model)
     stock = get_trainer(config["MODEL_TYPE"], config["model"])
     if stock in SequenceTrainer.__mro__:
         return SequenceTrainer(config, model)

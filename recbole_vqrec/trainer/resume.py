@@ -36,7 +36,7 @@ class ResumePoints:
         return self.due or bool(self.epochs) and epoch % self.epochs == 0
 
     def write(self, trainer, progress):
-        """Write a resume point and drop the oldest.
+        """Write a resume point; drop the oldest, and later ones: the run went on from an earlier point.
 
         Args:
             trainer (SequenceTrainer): its model, optimizer and item ids are stored.
@@ -48,8 +48,10 @@ class ResumePoints:
         path = self.folder / f"resume-{progress['epoch']:05d}-{progress['step']:07d}.safetensors"
         checkpoint.save(path, trainer.config, trainer.model, trainer.optimizer, trainer.item_ids, progress)
         self._written = time.monotonic()
-        for old in newest_first(self.folder)[self.keep_last :]:
-            old.unlink(missing_ok=True)
+        points = newest_first(self.folder)
+        place = points.index(path)
+        for point in [*points[:place], *points[place + self.keep_last :]]:
+            point.unlink(missing_ok=True)
         return path
 
     def clear(self):

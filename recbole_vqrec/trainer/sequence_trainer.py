@@ -51,10 +51,12 @@ class SequenceTrainer(Trainer):
             compile_feed_forward(model)
         self.saved_model_file = str(own_folder(config) / checkpoint.FILE_NAME)
         self.item_ids, self.rank_collector, self.valid_scores = None, None, []
+        self._valid_result = None  # of the last validation
         self._batches = None
         self._stage_start = 0  # the first epoch of the stage of training
         self._epoch, self._step, self._losses = 0, 0, None  # where training stands; sums of the epoch's losses so far
         self._resume_points, self._interruption = None, Interruption()
+        self._more_to_come = False  # whether another `fit` follows in the same run
 
     @property
     def run_folder(self):
@@ -67,7 +69,7 @@ class SequenceTrainer(Trainer):
     def _fast_batches(self, train_data):
         """Return the batches that take the place of RecBole's training loader, made once."""
         if self._batches is None or self._batches[0] is not train_data:
-            kind = registry.known(self.config["model"]).batches
+            kind = registry.of(self.config).batches
             if kind == registry.ALL_POSITIONS and self.config["loss_type"] == "BPR":
                 kind = registry.TRIMMED_ROWS
             if not self.config["single_spec"]:
@@ -79,7 +81,7 @@ class SequenceTrainer(Trainer):
         """Return the function that turns a batch into its loss or losses."""
         if (
             getattr(batches, "batches", None) == registry.ALL_POSITIONS
-            and self.config["model"] not in registry.OWN_MODELS
+            and not registry.own(self.config["model"], self.config.model_class)
         ):
             return all_positions_loss(self.model)
         return self.model.calculate_loss
@@ -103,7 +105,7 @@ class SequenceTrainer(Trainer):
 
         def recorded(interaction):
             self._interaction = interaction
-            share = getattr(batches, "share", 1.0)
+            share = getattr(batches, "share", 1 / distributed.rank_and_size()[1])  # RecBole's loader is not shared out
             with products_in(self.config["precision"], self.device):
                 losses = loss_function(interaction) if share else torch.zeros((), device=self.device)
             losses = losses if isinstance(losses, tuple) else (losses,)
@@ -154,18 +156,23 @@ class SequenceTrainer(Trainer):
                 "set clip_grad_norm: {max_norm: 1.0}, or set precision: float32"
             )
 
-    def fit(self, train_data, *args, saved=True, **kwargs):
-        """Train as RecBole's `Trainer.fit` does; see there for the arguments and the result."""
+    def fit(self, train_data, *args, saved=True, resumable=None, **kwargs):
+        """Train as RecBole's `Trainer.fit` does; see there for the arguments and the result.
+
+        Args:
+            resumable (bool, optional): write resume points; as `saved` by default.
+        """
         resumed, self.item_ids = self.item_ids, item_ids_of(train_data._dataset)
         if resumed not in (None, self.item_ids):
             raise VQRecError(f"{self.run_folder}: the run to resume was trained on other items; use its data set")
-        if saved and (self.config["checkpoint_minutes"] or self.config["checkpoint_epochs"]):
-            self._resume_points = ResumePoints(self.run_folder, self.config)
+        resumable = saved if resumable is None else resumable
+        if resumable and (self.config["checkpoint_minutes"] or self.config["checkpoint_epochs"]):
+            self._resume_points = self._resume_points or ResumePoints(self.run_folder, self.config)
         flushed = denormals_flushed(self.config["precision"])
         summed = distributed.summed_gradients(self.model.parameters())
         with Interruption() as self._interruption, flushed, summed:
             result = super().fit(train_data, *args, saved=saved, **kwargs)
-        if self._resume_points is not None and distributed.is_first():
+        if self._resume_points is not None and not self._more_to_come and distributed.is_first():
             self._resume_points.clear()
         return result
 
@@ -175,6 +182,7 @@ class SequenceTrainer(Trainer):
         with encoder_alone(self.model):
             score, result = distributed.from_first(super()._valid_epoch(valid_data, show_progress))
         self.valid_scores.append(float(score))
+        self._valid_result = dict(result)
         return score, result
 
     def best_validation(self, valid_data, best):
@@ -199,13 +207,17 @@ class SequenceTrainer(Trainer):
             "best_valid_score": float(self.best_valid_score) if np.isfinite(self.best_valid_score) else None,
             "best_valid_result": dict(self.best_valid_result) if self.best_valid_result else None,
             "train_losses": list(self.train_loss_dict.items()),
+            "valid_scores": self.valid_scores,
         }
 
     def _save_checkpoint(self, epoch, verbose=True, **kwargs):
         if not distributed.is_first() or (not self.config["single_spec"] and self.config["local_rank"] != 0):
             return
         path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
-        checkpoint.save(path, self.config, self.model, self.optimizer, self.item_ids, self._progress(epoch))
+        progress = self._progress(epoch)
+        if self._valid_result is not None:  # RecBole saves the best epoch before it notes its result
+            progress["best_valid_result"] = self._valid_result
+        checkpoint.save(path, self.config, self.model, self.optimizer, self.item_ids, progress)
         if verbose:
             self.logger.info(set_color("Saving current", "blue") + f": {path}")
 
@@ -231,6 +243,7 @@ class SequenceTrainer(Trainer):
         self.start_epoch = self._epoch
         self.cur_step, self.best_valid_result = progress["cur_step"], progress["best_valid_result"]
         self.train_loss_dict = dict(progress["train_losses"])
+        self.valid_scores = list(progress.get("valid_scores", []))  # older checkpoints have none
         if progress["best_valid_score"] is not None:
             self.best_valid_score = progress["best_valid_score"]
         self.logger.info(f"Resume training from epoch {self.start_epoch}, step {self._step} ({path})")

@@ -49,7 +49,7 @@ def preset_of(config):
 
 
 def stages_of(config, model):
-    """Return the stages of a run; those that train a permutation only are left out where none is learned.
+    """Return the stages of a run; those of no epoch, or of a permutation where none is learned, are left out.
 
     Args:
         config (Config): finetune_stages, preset, presets, learning_rate, epochs.
@@ -62,7 +62,7 @@ def stages_of(config, model):
     stages = preset_of(config)["stages"] if given is None else given
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     made = [_stage(stage, config, names) for stage in stages]
-    return [stage for stage in made if stage.rates]
+    return [stage for stage in made if stage.rates and stage.epochs]
 
 
 def _stage(stage, config, parameters):
@@ -80,7 +80,8 @@ def _stage(stage, config, parameters):
         # a pattern for everything does not mean the permutation, which the stages before it have fixed
         permutes = pattern.startswith(PERMUTATION)
         rates.update({n: base * factor for n in found if permutes or not n.startswith(PERMUTATION)})
-    return Stage(stage["name"], rates, stage.get("epochs") or config["epochs"])
+    epochs = stage.get("epochs")
+    return Stage(stage["name"], rates, config["epochs"] if epochs is None else epochs)
 
 
 def _refuse_other_keys(where, entries, known):

@@ -13,6 +13,7 @@ from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.model.code_permutation import CodePermutation
+from recbole_vqrec.model.reference_permutation import ReferencePermutation
 from recbole_vqrec.quantization import code_matching
 from recbole_vqrec.quantization.item_codes import PADDING_CODE
 from recbole_vqrec.quantization.quantizers import load_quantizer
@@ -112,8 +113,13 @@ def _model_state(tensors):
     """Return the model's tensors of a checkpoint, a permutation of its own applied to its code embeddings."""
     state = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     before = {n.removeprefix("items.permutation."): v for n, v in state.items() if n.startswith("items.permutation.")}
+    permutation = None
     if "assignment" in before:
         permutation = CodePermutation(*before["assignment"].shape)
+    elif "rows" in before:
+        books, count = before["rows"].shape
+        permutation = ReferencePermutation(books, count - 1)
+    if permutation is not None:
         permutation.load_state_dict(before)
         with torch.no_grad():
             state[CODE_EMBEDDING] = permutation.eval()(state[CODE_EMBEDDING])

@@ -24,11 +24,11 @@ class TwoStageTrainer(SequenceTrainer):
         """Pre-train, then train as `SequenceTrainer.fit`; see there for arguments and result."""
         epochs = self.config["pretrain_epochs"]
         if self.start_epoch < epochs:
-            self.pretraining, self.epochs = True, epochs
-            super().fit(train_data, None, saved=False)
-            self.pretraining, self.start_epoch = False, epochs
+            self.pretraining, self.epochs, self._more_to_come = True, epochs, True
+            super().fit(train_data, None, saved=False, resumable=saved)
+            self.pretraining, self.start_epoch, self._more_to_come = False, epochs, False
             if saved:
                 self._save_checkpoint(epochs - 1, saved_model_file=self.run_folder / PRETRAINED)
             self.optimizer = self._build_optimizer()
-        self.epochs = epochs + self.config["epochs"]
+        self._stage_start, self.epochs = epochs, epochs + self.config["epochs"]
         return super().fit(train_data, *args, saved=saved, **kwargs)

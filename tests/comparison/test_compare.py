@@ -195,3 +195,12 @@ def test_processes_share_the_cores_unless_fewer_threads_are_asked_for(monkeypatc
         monkeypatch.setenv("OMP_NUM_THREADS", stated)
     assert threads_of_each(2) == expected
     assert threads_of_each(100) == 1
+
+
+def test_what_the_user_has_set_is_not_tuned():
+    run = Run("out", "Scientific", "VQRec", "VQRec", 2020, {"learning_rate": 0.0123})
+    made = trials(run, 100, ["learning_rate"])
+    assert made and all("learning_rate" not in trial.trial for trial in made)
+    assert {trial.options["learning_rate"] for trial in made} == {0.0123}
+    every = {name for trial in trials(run, 100) for name in trial.trial}
+    assert trials(run, 100, every) == []

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import random_domains, small_config, write_codes, write_domains, write_inter
+from small import SMALL, random_domains, small_config, write_codes, write_domains, write_inter
 
+from recbole_vqrec import Recommender, quick_start
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.data.mixed_domains import MixedDomains
 from recbole_vqrec.errors import VQRecError
@@ -145,3 +146,20 @@ def test_a_domain_without_codes(tmp_path):
     merged_record(tmp_path, a={})
     with pytest.raises(VQRecError, match="b.bert-base-uncased.opq4x8.*not found.*encode --datasets a,b --name mix"):
         mix(item_codes=None)
+
+
+def test_a_stride_beyond_the_limit_loses_no_target(tmp_path):
+    write_domains(tmp_path / "dataset", a={"u": list("abcdefghijklmnop")}, b={"u": list("xyz")})
+    training = mix(window_stride=50, MAX_ITEM_LIST_LENGTH=3, validate=False).training
+    _, following = training.histories(np.arange(len(training)))
+    assert (following > 0).sum() == training.targets.sum() == 15 + 2
+
+
+def test_a_mix_without_joint_codes_is_pre_trained_and_takes_no_new_items(tmp_path):
+    merged_record(tmp_path, a={}, b={})
+    options = {"stage": "pretrain", "item_codes": None, "topk": [1], "valid_metric": "NDCG@1", "state": "ERROR"}
+    run = quick_start.run("VQRec", "mix", None, {**SMALL, **options})["run"]
+    recommender = Recommender.load(run)
+    assert len(recommender.recommend([["a-x", "a-y"]], k=2)) == 2
+    with pytest.raises(VQRecError, match="without a quantizer"):
+        recommender.add_items({"new": "red glue"})

@@ -93,7 +93,7 @@ def test_shuffled_rows_lose_no_pair(sequences, limit, random):
 
 @settings(max_examples=200, deadline=None)
 @given(sequences_of_users, st.integers(2, 6))
-def test_windows_cover_each_sequence_without_overlap(sequences, limit):
+def test_windows_cover_each_sequence(sequences, limit):
     _, histories, lengths, targets = rows = rows_of(sequences, limit)
     cut = windows(*rows)
     assert cut.targets.sum() == len(targets)
@@ -103,4 +103,12 @@ def test_windows_cover_each_sequence_without_overlap(sequences, limit):
     for user, items in sequences.items():
         if len(items) > 1:
             joined = [item for window in covered[user] for item in window]
-            assert joined in (items, items[1:])  # at most the first item is left over
+            overlap = len(items) > limit and (len(items) - 1) % limit == 0  # a first item with nobody to share a window
+            assert joined == (items[:2] + items[1:] if overlap else items)
+
+
+def test_a_stride_beyond_the_limit_loses_no_target():
+    items = list(range(1, 21))
+    rows = rows_of({0: items}, limit=3)
+    grouped = prefix_groups(*rows, window_stride=9)
+    assert sorted(target for _, target in pairs_of(rows, grouped)) == items[1:]

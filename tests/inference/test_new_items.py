@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-
+from small import SMALL, random_domains, write_vectors
 from trained_runs import copied
 
-from recbole_vqrec import Recommender, artifacts
+from recbole_vqrec import Recommender, artifacts, quick_start
 from recbole_vqrec.embedding.text_encoder import TextEncoder
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.new_items import as_items
@@ -253,3 +253,39 @@ def test_an_interrupted_write_leaves_the_old_file(run, monkeypatch):
 def test_a_name_for_the_columns(tmp_path):
     (tmp_path / "x.item").write_text("item_id:token\ttitle:token_seq\tbrand:token_seq\na\tglue\tacme\n")
     assert as_items(tmp_path / "x.item", {"text_columns": "brand,title"}) == (["a"], ["acme glue"])
+
+
+@pytest.mark.parametrize("name", ["VQRec", "with text", "with ids", "VQRec with text similarity"])
+def test_a_trained_item_that_comes_again_scores_at_once_as_after_loading(trained, tmp_path, name):
+    recommender = Recommender.load(copied(trained, name, tmp_path))
+    history = [["i1", "i4"], ["i4"]]
+    before = recommender.recommend(history, k=20, filter_seen=False).set_index(["user", "item"]).score
+    recommender.remove_items(["i4"], persist=True)
+    recommender.add_items({"i4": "grey tape of another kind"}, persist=True)
+    found = recommender.recommend(history, k=20, filter_seen=False).set_index(["user", "item"]).score
+    again = Recommender.load(tmp_path / f"run-{name}").recommend(history, k=20, filter_seen=False)
+    again = again.set_index(["user", "item"]).score
+    assert np.allclose(found, again[found.index], atol=1e-5) and not np.allclose(found, before[found.index], atol=1e-3)
+
+
+def test_new_texts_are_read_as_the_vectors_of_the_run_were(tiny, tmp_path):
+    """The embedding file says mean pooling, the run's options the default, cls."""
+    path = artifacts.embedding_file(tmp_path / "dataset" / "tiny", "tiny", "bert-base-uncased")
+    vectors = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
+    made = {"plm": "bert-base-uncased", "pooling": "mean", "max_text_length": 128, "text_columns": ["title"]}
+    manifest = {"dataset": "tiny", "options": made, "inputs": {}}
+    items = [f"i{number}" for number in range(12)]
+    artifacts.write_artifact(path, "text embedding", {"embeddings": vectors}, manifest, items)
+    for model, expected in (("SASRecText", "mean"), ("SASRec", "mean"), ("VQRec", "mean")):
+        run = quick_start.run(model, "tiny", None, {**SMALL, "state": "ERROR"})["run"]
+        found = Recommender.load(run).catalogue.made
+        assert (found["pooling"], found["max_text_length"], found["text_columns"]) == (expected, 128, ["title"])
+
+
+def test_a_run_pre_trained_with_the_recipe_can_recommend(tmp_path):
+    folder = random_domains(tmp_path / "dataset")
+    items = {line.split("\t")[1]: None for line in (folder / "mix.inter").read_text().splitlines()[1:]}
+    write_vectors(folder, "mix", items)
+    options = {**SMALL, "stage": "pretrain", "recipe": "best", "state": "ERROR"}
+    recommender = Recommender.load(quick_start.run("VQRec", "mix", None, options)["run"])
+    assert len(recommender.recommend([["a-i1", "a-i2"]], k=3)) == 3

@@ -38,9 +38,10 @@ def test_an_added_item_has_the_mean_strength_of_its_neighbours_at_each_step_of_t
     pairs = torch.tensor(list(STRENGTHS)) + 1
     history_scores = HistoryScores(-5.0, CoOccurrence(pairs, torch.tensor(list(STRENGTHS.values())), OPTIONS))
     catalogue = SimpleNamespace(
-        trained=4, neighbours=np.array(NEIGHBOURS), weights=np.float32(WEIGHTS), popularity=np.ones(6, dtype=np.int64)
-    )
-    served = ServedHistoryScores(history_scores, catalogue, "cpu")
+        trained=4, texts=[""] * 6, neighbours=np.array(NEIGHBOURS), weights=np.float32(WEIGHTS),
+        popularity=np.ones(6, dtype=np.int64),
+    )  # fmt: skip
+    served = ServedHistoryScores(history_scores, catalogue, {"device": "cpu"})
     histories = [[0], [2, 0], [3, 0, 2, 1], [0, 4], [1, 1, 2]]
     blocks = served.add_to([(0, torch.zeros(5, 4)), (4, torch.zeros(5, 2))], histories, None)
     found = torch.cat([scores for _, scores in blocks], dim=1)
@@ -55,8 +56,9 @@ def test_an_added_item_is_near_where_it_is_nearer_than_the_last_of_the_nearest(s
     vectors = np.random.default_rng(seed).normal(size=(6, 3)).astype(np.float32)  # rows 4 and 5 are added
     options = {name.replace("co_occurrence", "text_similarity"): value for name, value in OPTIONS.items()}
     catalogue = SimpleNamespace(
-        trained=4, neighbours=None, popularity=np.array([1, 2, 1, 3, 0, 0]), text_vectors=vectors, item_pairs=None
-    )
+        trained=4, texts=[""] * 6, neighbours=None, popularity=np.array([1, 2, 1, 3, 0, 0]), text_vectors=vectors,
+        item_pairs=None,
+    )  # fmt: skip
     directions = vectors - vectors[:4].mean(axis=0)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     cosine = np.where(np.eye(6) > 0, -2, directions @ directions.T)

@@ -16,6 +16,8 @@ from recbole_vqrec.quantization.item_codes import ItemCodes
 from recbole_vqrec.quantization.product_quantizer import ProductQuantizer
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.create import create_trainer
+from recbole_vqrec.trainer.finetune_trainer import FinetuneTrainer
+from recbole_vqrec.trainer.resume import newest_first
 
 ITEMS = [f"i{number}" for number in range(12)]
 INDUCTIVE = {f"items.{name}" for name in ("permutation.scores", "code_embedding.weight")} | {
@@ -283,3 +285,28 @@ def test_a_finished_run_is_scored_again_with_other_options_and_keeps_its_ids(oth
     data = data_preparation(elsewhere, create_dataset(elsewhere))[0]
     trainer = create_trainer(elsewhere, elsewhere.model_class(elsewhere, data._dataset))
     assert not state_after_loading(trainer, data)["items.id_embedding.weight"].any()  # i3 there is another item
+
+
+def test_a_stage_of_no_epoch_is_left_out(pretrained):
+    stages = [{"name": "none", "train": {"items.*": 1}, "epochs": 0}, {"name": "all", "train": {"*": 1}}]
+    trainer, _ = prepared(pretrained, finetune_stages=stages, epochs=3)
+    assert [(stage.name, stage.epochs) for stage in trainer.stages] == [("all", 3)]
+
+
+def test_resume_points_stay_until_the_last_stage_has_ended(pretrained, monkeypatch):
+    found, enter = [], FinetuneTrainer._enter
+
+    def noted(self, number, start):
+        found.append(len(newest_first(self.run_folder)))
+        enter(self, number, start)
+
+    monkeypatch.setattr(FinetuneTrainer, "_enter", noted)
+    run = quick_start.finetune("other", pretrained, None, options(epochs=2, checkpoint_epochs=1))["run"]
+    assert found[0] == 0 and found[1] > 0 and newest_first(run) == []
+
+
+def test_a_run_of_the_authors_permutation_goes_on_with_its_permuted_table(pretrained):
+    tuned = quick_start.finetune("other", pretrained, None, options(permutation="reference", epochs=2))
+    again = {"preset": "zero_shot", "permutation": "none"}
+    scored = quick_start.finetune("other", tuned["run"], None, options(**again))
+    assert scored["test_result"] == tuned["test_result"]

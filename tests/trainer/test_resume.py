@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from small import ROOT, SMALL, random_domains
 from recbole_vqrec import quick_start
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.trainer import checkpoint
-from recbole_vqrec.trainer.resume import newest_first, resume_point
+from recbole_vqrec.trainer.resume import ResumePoints, newest_first, resume_point
 from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
 
 OPTIONS = {
@@ -132,3 +133,30 @@ def test_options_below_what_makes_sense(tmp_path, options, message):
     random_domains(tmp_path / "dataset")
     with pytest.raises(VQRecError, match=message):
         run(**options)
+
+
+def test_a_resumed_run_has_the_validation_scores_of_all_epochs(tmp_path, monkeypatch):
+    random_domains(tmp_path / "dataset")
+    folder = interrupted_after(9, monkeypatch, checkpoint_minutes=60).partition("--resume=")[2]
+    best = checkpoint.load(checkpoint.checkpoint_file(folder))[2]["progress"]
+    assert best["best_valid_result"]["ndcg@10"] == pytest.approx(best["best_valid_score"], abs=1e-4)
+    resumed, straight = quick_start.run(None, None, None, {"resume": folder}), run()
+    assert resumed["valid_scores"] == straight["valid_scores"] and len(straight["valid_scores"]) == straight["epochs"]
+
+
+def test_config_files_hold_for_a_resumed_run(tmp_path, monkeypatch):
+    random_domains(tmp_path / "dataset")
+    folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
+    (tmp_path / "longer.yaml").write_text("epochs: 7\nstopping_step: 5\n")
+    config = quick_start._config(None, None, ["longer.yaml"], {"resume": folder, "stopping_step": 6})
+    assert (config["epochs"], config["stopping_step"]) == (7, 6)
+
+
+def test_going_on_from_an_earlier_point_leaves_the_later_ones_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "save", lambda path, *args: path.write_text("x"))
+    trainer = SimpleNamespace(config=None, model=None, optimizer=None, item_ids=None)
+    points = ResumePoints(tmp_path, {"keep_last": 2, "checkpoint_minutes": 1, "checkpoint_epochs": None})
+    for epoch in (1, 4, 5, 2):
+        made = points.write(trainer, {"epoch": epoch, "step": 0})
+        assert made.is_file()
+    assert [file.name for file in newest_first(tmp_path)] == ["resume-00002-0000000.safetensors"]
