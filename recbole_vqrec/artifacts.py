@@ -217,10 +217,16 @@ def fingerprints(*paths):
 
 
 def stale_inputs(path, manifest):
-    """Return the names of inputs, lying beside an artifact, that have changed since it was made."""
-    folder = Path(path).parent
-    recorded = manifest.get("inputs", {})
-    return [name for name in recorded if (folder / name).is_file() and fingerprint(folder / name) != recorded[name]]
+    """Return the names of inputs, lying beside an artifact, that have changed since it was made, or since they were."""
+    folder, stale = Path(path).parent, []
+    for name, recorded in manifest.get("inputs", {}).items():
+        file = folder / name
+        if file.is_file() and fingerprint(file) != recorded:
+            stale.append(name)
+        elif file.is_file() and file.suffix == ".safetensors":
+            with contextlib.suppress(SafetensorError, KeyError, ValueError), safe_open(file, framework="numpy") as made:
+                stale += stale_inputs(file, json.loads(made.metadata()[MANIFEST_KEY]))
+    return stale
 
 
 def refuse_stale(path, manifest, remedy):

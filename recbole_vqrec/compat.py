@@ -1,5 +1,6 @@
 """What today's packages need so that RecBole 1.2.1 runs: every shim, its reason, and what would make it unnecessary."""
 
+import contextlib
 import importlib.util
 import sys
 import types
@@ -45,6 +46,37 @@ def ray_stand_in():
     ray.tune = tune
     ray.__doc__ = "Stand-in by recbole_vqrec.compat: ray <= 2.6.3 cannot be imported with these packages."
     sys.modules.update({"ray": ray, "ray.tune": tune})
+
+
+@contextlib.contextmanager
+def tensorboard_in(folder):
+    """Let RecBole's trainers, made inside the block, write their TensorBoard events into a folder.
+
+    Reason: RecBole writes them to ./log_tensorboard/<time>, whatever checkpoint_dir says, which fails where the working
+    directory cannot be written and cannot be told apart by run. Unnecessary once RecBole has an option for it.
+
+    Args:
+        folder (Path or None): None writes nothing, for all processes but one.
+    """
+    import recbole.trainer.trainer
+    from torch.utils.tensorboard import SummaryWriter
+
+    module, original = recbole.trainer.trainer, recbole.trainer.trainer.get_tensorboard
+    module.get_tensorboard = lambda logger: Silent() if folder is None else SummaryWriter(str(folder))
+    try:
+        yield
+    finally:
+        module.get_tensorboard = original
+
+
+class Silent:
+    """Stands for a SummaryWriter and writes nothing."""
+
+    def add_scalar(self, *args, **kwargs):
+        """Write nothing."""
+
+    def add_hparams(self, *args, **kwargs):
+        """Write nothing."""
 
 
 def anomaly_mode():

@@ -1,6 +1,7 @@
 """RecBole's Config with our props underneath, unknown options refused, and values taken as they are written."""
 
 import ast
+import contextlib
 import copy
 import functools
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 
 from recbole_vqrec import compat, distributed, registry
 from recbole_vqrec.errors import VQRecError, nearest, refuse_other
+from recbole_vqrec.evaluation.metric_options import refuse_wrong_metrics
 from recbole_vqrec.option_types import refuse_wrong_values
 
 # Options that RecBole 1.2.1 reads but no yaml file of it lists.
@@ -120,16 +122,20 @@ class Config(recbole.config.Config):
         return {}
 
     def _load_config_files(self, file_list):
+        options = {}
         for file in file_list or []:
             try:
                 content = parse_yaml(file)
             except FileNotFoundError:
                 raise VQRecError(f"{file}: config file not found") from None
-            except yaml.YAMLError as error:
+            except OSError as error:
+                raise VQRecError(f"{file}: config file cannot be read ({error.strerror})") from None
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
                 raise VQRecError(f"{file}: not valid yaml ({' '.join(str(error).split())})") from None
             if not isinstance(content, dict):
                 raise VQRecError(f"{file}: expected lines of 'option: value', found {type(content).__name__}")
-        return super()._load_config_files(file_list)
+            options.update(content)
+        return options
 
     def _convert_config_dict(self, config_dict):
         """Read text values as Python literals; unlike RecBole, "12-3" stays text and nothing is evaluated."""
@@ -140,6 +146,9 @@ class Config(recbole.config.Config):
                     config_dict[key] = ast.literal_eval(value)
                 except (ValueError, SyntaxError):
                     config_dict[key] = words.get(value.lower(), value)
+                    if value[:1] in ("[", "{"):  # as yaml writes lists, without quotes
+                        with contextlib.suppress(yaml.YAMLError):
+                            config_dict[key] = yaml.load(value, Loader=_yaml_loader())
         return config_dict
 
     def _get_model_and_dataset(self, model, dataset):
@@ -206,11 +215,14 @@ class Config(recbole.config.Config):
             options.update(state="ERROR", show_progress=False)
 
     def _set_default_parameters(self):
-        folder = Path(self.final_config_dict["data_path"]) / self.dataset
+        options = self.final_config_dict
+        folder = Path(options["data_path"]) / self.dataset
+        options["eval_args"] = {**read_props("overall.yaml")["eval_args"], **options["eval_args"]}
+        refuse_wrong_metrics(options)
         super()._set_default_parameters()
         # RecBole always reads its own ml-100k; the one of this project, made by its preprocessing, has texts.
         if (folder / f"{self.dataset}.inter").is_file():
-            self.final_config_dict["data_path"] = str(folder)
+            options["data_path"] = str(folder)
 
 
 def external_options(config_files=None, given=None):
@@ -261,6 +273,8 @@ def fill_defaults(config):
     if isinstance(config, Config):
         return
     refuse_wrong_values(config.external_config_dict, props_folder())
+    if config["stage"] not in (None, "train"):
+        raise VQRecError(f"stage: {config['stage']} is not RecBole's; call recbole_vqrec.quick_start.{config['stage']}")
     of_model = read_props(f"model/{config['model']}.yaml")
     for name, value in own_defaults(config["model"], recipe=config["recipe"] or "paper").items():
         if name not in config.final_config_dict or (name in of_model and name not in config.external_config_dict):

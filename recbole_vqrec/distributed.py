@@ -8,12 +8,14 @@ RecBole's padding of users and averaging of metrics do not take place.
 import contextlib
 import datetime
 import os
+import sys
 
 import torch
 import torch.distributed as dist
 
 from recbole_vqrec.errors import VQRecError
 
+BAD_INPUT = 2  # exit code
 PATIENCE = datetime.timedelta(hours=2)  # a rank may wait while another writes a checkpoint or evaluates
 
 
@@ -72,6 +74,9 @@ def spawn(function, options):
         the function's result where this process is the only one, else None.
     """
     launch = {name: options.pop(name, None) for name in ("nproc", "world_size", "ip", "port", "group_offset")}
+    for name in ("nproc", "world_size", "group_offset"):
+        if launch[name] is not None and not str(launch[name]).lstrip("-").isdigit():
+            raise VQRecError(f"{name}: {launch[name]!r}, expected a whole number")
     count = int(launch["nproc"] or 1)
     world_size = int(launch["world_size"] or -1)
     world_size = world_size if world_size > 0 else count
@@ -79,12 +84,22 @@ def spawn(function, options):
         return function(options)
     place = {"world_size": world_size, "nproc": count, "ip": launch["ip"], "port": launch["port"]}
     place["offset"] = int(launch["group_offset"] or 0)
-    torch.multiprocessing.spawn(_spawned, (function, {**options, **place}), nprocs=count)
+    try:
+        torch.multiprocessing.spawn(_spawned, (function, {**options, **place}), nprocs=count)
+    except torch.multiprocessing.ProcessExitedException as error:
+        if error.exit_code != BAD_INPUT:
+            raise
+        sys.exit(BAD_INPUT)
     return None
 
 
 def _spawned(local_rank, function, options):
-    function({**options, "local_rank": local_rank})
+    try:
+        function({**options, "local_rank": local_rank})
+    except VQRecError as error:
+        if local_rank == 0:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(BAD_INPUT)
 
 
 def stop():

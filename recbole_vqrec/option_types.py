@@ -1,6 +1,6 @@
 """The type and the range of each option of ours, read from the comment on its line in props yaml.
 
-    # (int), (float), (bool), (str), (list), (dict)     a type; the last three are not looked into
+    # (int), (float), (bool), (dict), (str), (list)     a type; the last two are not looked into
     # (int >= 1), (float > 0), (float [0, 1))           a range
     # (list of int >= 1)                                each of a list, or one value alone
     # (float > 0 | ~), (float | auto)                   one more value; ~ is taken as well where it is the default
@@ -19,7 +19,8 @@ TYPED_LINE = re.compile(
     rf"(?: (?:(?P<sign>>=?) (?P<least>{NUMBER})|(?P<interval>[\[(](?P<low>{NUMBER}), (?P<high>{NUMBER})[\])])))?"
     r"(?: \| (?P<other>\w+|~))?\) \S"
 )
-KINDS = {"int": (Integral, "a whole number"), "float": (Real, "a number"), "bool": (bool, "True or False")}
+KINDS = {"int": (Integral, "a whole number"), "float": (Real, "a number"), "bool": (bool, "True or False"),
+         "dict": (dict, "a mapping, {name: value}")}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class OptionType:
     """What the values of an option are.
 
     Args:
-        kind (str): int, float or bool; any other type takes all values.
+        kind (str): int, float, bool or dict; any other type takes all values.
         many (bool): a list of them, not empty, or one alone.
         low, high (float): bounds of a number.
         low_open, high_open (bool): whether the bounds themselves are excluded.
@@ -54,8 +55,8 @@ class OptionType:
     def _takes_one(self, value):
         if self.kind == "bool" or isinstance(value, bool):
             return self.kind == "bool" and isinstance(value, bool)
-        if not isinstance(value, KINDS[self.kind][0]):
-            return False
+        if self.kind == "dict" or not isinstance(value, KINDS[self.kind][0]):
+            return isinstance(value, KINDS[self.kind][0])
         above = value > self.low if self.low_open else value >= self.low
         return above and (value < self.high if self.high_open else value <= self.high)
 

@@ -11,7 +11,7 @@ from recbole_vqrec import distributed, registry
 from recbole_vqrec.config import Config, external_options, stage_options
 from recbole_vqrec.data.dataset import create_dataset, item_ids_of, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.evaluation.user_ranks import RankCollector
 from recbole_vqrec.inference.catalogue_files import write_catalogue
 from recbole_vqrec.inference.from_dataset import catalogue_of
@@ -24,6 +24,8 @@ from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.create import create_trainer
 from recbole_vqrec.trainer.domain_validation import DomainValidation
 from recbole_vqrec.trainer.resume import resume_point
+
+OF_FINETUNING = ("checkpoint", "preset", "finetune_stages")  # what a run without its stage would be mistaken for
 
 
 def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved=True):
@@ -120,7 +122,7 @@ def pretrain(datasets=None, name=None, model=None, config_file_list=None, config
             merge_datasets(options["data_path"], datasets, name)
         distributed.from_first(None)  # the others wait
     # 2. train on it, contrastively
-    options = {**(config_dict or {}), "stage": "pretrain"}
+    options = _stage(config_dict, "pretrain")
     return run(model or (None if options.get("resume") else "VQRec"), name, config_file_list, options)
 
 
@@ -138,7 +140,7 @@ def finetune(dataset, pretrained, config_file_list=None, config_dict=None, saved
     Raises:
         VQRecError: bad input, a wrong option, or a checkpoint that does not fit the data set.
     """
-    options = {**(config_dict or {}), "stage": "finetune", "checkpoint": str(pretrained)}
+    options = {**_stage(config_dict, "finetune"), "checkpoint": str(pretrained)}
     return run(None, dataset, config_file_list, options, saved)
 
 
@@ -146,13 +148,29 @@ def _config(model, dataset, config_file_list, config_dict):
     """Return the Config of a new run, or of one to resume: its own options, the given ones over them."""
     given = dict(config_dict or {})
     if not given.get("resume"):
-        return Config(model, dataset, config_file_list, given)
+        config = Config(model, dataset, config_file_list, given)
+        _refuse_options_of_finetuning(config)
+        return config
     _, _, manifest = checkpoint.load(resume_point(given["resume"]))
     for what, asked in (("model", model), ("dataset", dataset), ("stage", given.get("stage"))):
         if asked not in (None, manifest[what]):
             raise VQRecError(f"{given['resume']}: a run of {what} {manifest[what]}, asked for is {asked}")
     options = {**manifest["config"], **external_options(config_file_list, given)}
     return Config(manifest["model"], manifest["dataset"], None, options)
+
+
+def _refuse_options_of_finetuning(config):
+    """Refuse what only fine-tuning reads: a model from scratch would be taken for a fine-tuned one."""
+    wrong = [name for name in OF_FINETUNING if config.external_config_dict.get(name) is not None]
+    if config["stage"] != "finetune" and wrong:
+        raise VQRecError(f"{examples(wrong)}: of stage finetune, this is {config['stage']}; say --stage=finetune")
+
+
+def _stage(options, stage):
+    """Return options with a stage; refuse another one in them."""
+    if (options or {}).get("stage") not in (None, stage):
+        raise VQRecError(f"stage: {options['stage']}, asked for is {stage}; leave it out")
+    return {**(options or {}), "stage": stage}
 
 
 def _batches(config, data):

@@ -137,3 +137,17 @@ def test_messages():
     assert nearest("codebok", ["codebooks", "codes"]) == ", did you mean 'codebooks'?"
     assert nearest("zzz", ["codebooks"]) == ""
     assert examples(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+def test_what_changed_before_the_input_was_made_again_is_stale_as_well(tmp_path):
+    """texts -> vectors -> codes: codes are out of date when the texts are, though the vectors are the same file."""
+    text, vectors, codes = tmp_path / "x.item", tmp_path / "x.emb.safetensors", tmp_path / "x.codes.safetensors"
+    text.write_text("one")
+    write(vectors, inputs=artifacts.fingerprints(text))
+    write(codes, inputs=artifacts.fingerprints(vectors))
+    manifest = artifacts.read_manifest(codes, "test", "")
+    assert artifacts.stale_inputs(codes, manifest) == []
+    text.write_text("two")
+    assert artifacts.stale_inputs(codes, manifest) == ["x.item"]
+    with pytest.raises(VQRecError, match="x.codes.safetensors: out of date, x.item changed after it was made; again"):
+        artifacts.refuse_stale(codes, manifest, "again")

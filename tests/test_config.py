@@ -151,3 +151,39 @@ def test_a_class_that_bears_one_of_our_names_is_not_ours(tiny):
     assert registry.of(Config("FDSA", "tiny", None, dict(SMALL))) is registry.OWN_MODELS["FDSA"]
     with pytest.raises(VQRecError, match="hidden_dropout_prob: 7, expected"):
         Config(FDSA, "tiny", None, {"hidden_dropout_prob": 7})
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"topk": 5}, "valid_metric: NDCG@10 is not computed, metrics and topk give Recall@5, NDCG@5"),
+        ({"valid_metric": "NDCG@20"}, "valid_metric: NDCG@20 is not computed"),
+        ({"valid_metric": "recall"}, "valid_metric: recall is not computed"),
+        ({"metrics": "Recall"}, "valid_metric: NDCG@10 is not computed, metrics and topk give Recall@5, Recall@10"),
+        ({"metrics": "[Recal,NDCG]"}, "metrics: 'recal' is none of .*did you mean 'recall'"),
+        ({"seed": "abc"}, "seed: 'abc', expected a whole number of at least 0"),
+        ({"load_col": "foo"}, "load_col: 'foo', expected a mapping"),
+    ],
+)
+def test_options_that_contradict_one_another(tiny, given, message):
+    with pytest.raises(VQRecError, match=message):
+        small_config(**given)
+
+
+def test_lists_are_read_with_or_without_quotes(tiny):
+    assert small_config(metrics="[MRR,NDCG]")["metrics"] == small_config(metrics="['MRR', 'NDCG']")["metrics"]
+
+
+def test_a_part_of_eval_args_leaves_the_others_as_they_are(tiny):
+    config = small_config(eval_args={"mode": "uni5"})
+    assert config["eval_args"]["order"] == "TO" and config["eval_args"]["mode"] == {"valid": "uni5", "test": "uni5"}
+
+
+def test_an_empty_config_file_sets_nothing_and_a_folder_is_none(tiny, tmp_path):
+    (tmp_path / "x.yaml").write_text("# epochs: 3\n")
+    assert Config("VQRec", "tiny", ["x.yaml"], {"epochs": 4})["epochs"] == 4
+    with pytest.raises(VQRecError, match="config file cannot be read"):
+        Config("VQRec", "tiny", [str(tmp_path)])
+    (tmp_path / "x.yaml").write_bytes(b"plm: \xff\xfe\n")
+    with pytest.raises(VQRecError, match="x.yaml: not valid yaml"):
+        Config("VQRec", "tiny", ["x.yaml"])

@@ -103,3 +103,11 @@ def test_names_of_all_models():
     assert "Config" not in names
     with pytest.raises(VQRecError, match="unknown model 'BPR'"):  # not a sequential model
         registry.entry("BPR")
+
+
+@pytest.mark.parametrize("stage", ["finetune", "pretrain"])
+def test_stock_recbole_has_no_other_stages(tiny, stage):
+    from recbole.quick_start import run_recbole
+
+    with pytest.raises(VQRecError, match=f"stage: {stage} is not RecBole's; call recbole_vqrec.quick_start.{stage}"):
+        run_recbole(model="VQRec", dataset="tiny", config_dict={**STOCK, "stage": stage})

@@ -14,7 +14,7 @@ from recbole.utils import FeatureSource
 from recbole_vqrec import registry
 from recbole_vqrec.config import fill_defaults
 from recbole_vqrec.data.file_checks import (
-    explain_bad_line, refuse_missing_files, refuse_missing_values, refuse_wrong_field_counts,
+    explain_bad_line, refuse_missing_files, refuse_missing_values, refuse_wrong_field_counts, refuse_wrong_header,
 )  # fmt: skip
 from recbole_vqrec.data.item_attribute_table import load_item_attributes
 from recbole_vqrec.data.item_code_table import load_item_codes
@@ -44,7 +44,8 @@ class SequenceDataset(SequentialDataset):
         if registry.own(config["model"], config.model_class):
             fill_defaults(config)
         allowed = registry.of(config).batches
-        self.trim = registry.STOCK_ROWS not in (allowed, config["training_batches"])
+        ranked = set(config["eval_args"]["mode"].values()) == {"full"}  # sampled candidates repeat rows, RecBole joins them
+        self.trim = ranked and registry.STOCK_ROWS not in (allowed, config["training_batches"])
         super().__init__(config)
 
     @functools.cached_property
@@ -62,7 +63,9 @@ class SequenceDataset(SequentialDataset):
 
     def _load_feat(self, filepath, source):
         if source == FeatureSource.INTERACTION:
-            refuse_wrong_field_counts(filepath, self.config["field_separator"], self.config["encoding"] or "utf-8")
+            form = self.config["field_separator"], self.config["encoding"] or "utf-8"
+            refuse_wrong_header(filepath, *form, self._needed_columns())
+            refuse_wrong_field_counts(filepath, *form)
         try:
             features = super()._load_feat(filepath, source)
         except ValueError as error:
@@ -73,6 +76,10 @@ class SequenceDataset(SequentialDataset):
             if self.benchmark_filename_list is not None:
                 self._keep_latest_items(features)
         return features
+
+    def _needed_columns(self):
+        """Return the columns that the interaction file has to have; files that are split have their order already."""
+        return [self.uid_field, self.iid_field] + [self.time_field] * (self.benchmark_filename_list is None)
 
     def _keep_latest_items(self, features):
         """Cut histories of pre-split files to the latest items the model can read."""
@@ -116,6 +123,9 @@ class SequenceDataset(SequentialDataset):
         if self.config["text_similarity_weight"]:
             self.item_text_vectors  # noqa: B018, read once for all splits, and so that the catalogue keeps them
         splits = super().build()
+        for split, name in zip(splits, ("train on", "validate on", "test on")):
+            if not len(split.inter_feat):
+                raise VQRecError(f"{self.dataset_name}: nothing to {name}; users of three interactions are needed")
         if self.trim:
             for held_out in splits[1:]:
                 if len(held_out.inter_feat):

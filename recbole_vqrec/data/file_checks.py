@@ -28,6 +28,29 @@ def refuse_missing_files(folder, dataset, parts=None):
             raise VQRecError(f"{file}: interaction file not found; expected RecBole's atomic format")
 
 
+def refuse_wrong_header(path, separator, encoding, needed):
+    """Raise `VQRecError` if the first line of an atomic file is not its header, or no line follows.
+
+    Args:
+        path (str or Path): the file.
+        separator, encoding (str): of the file.
+        needed (list of str): columns it has to have.
+    """
+    with open(path, encoding=encoding, errors="replace") as lines:
+        header, rows = next(lines, "").rstrip("\n"), next(lines, None)
+    if header.startswith("\ufeff"):
+        raise VQRecError(f"{path}: begins with a byte order mark; save it as UTF-8 without one")
+    columns = header.split(separator)
+    untyped = [column for column in columns if ":" not in column]
+    missing = [name for name in needed if name not in [column.split(":")[0] for column in columns]]
+    if untyped or missing:
+        fault = f"column '{untyped[0]}' has no type" if untyped else f"has no column {missing[0]}"
+        form = separator.join(f"{name}:{'float' if name == 'timestamp' else 'token'}" for name in needed)
+        raise VQRecError(f"{path} line 1: {fault}; expected a header such as '{form}', found '{header[:80]}'")
+    if rows is None:
+        raise VQRecError(f"{path}: has a header and no interactions")
+
+
 def refuse_wrong_field_counts(path, separator, encoding):
     """Raise `VQRecError` that names the first line with too many or few fields, which pandas shifts or drops."""
     with open(path, encoding=encoding, errors="replace") as lines:

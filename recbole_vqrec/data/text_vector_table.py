@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.embedding.embed import embedding_path
+from recbole_vqrec.embedding.embed import embed_command, embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND, load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.record import read_record
@@ -77,11 +77,11 @@ def _vectors(folder, dataset, config, word_drop):
 
 
 def _one_file(path, dataset, config, word_drop):
-    remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {config['plm']}"
-    remedy += " --word-drop 0.15'" if word_drop else "', or set plm to the language model that was used"
+    command = embed_command(dataset, config["plm"], config["pooling"], 0.15 if word_drop else 0)
+    remedy = f"run '{command}'" + ("" if word_drop else ", or set plm to the language model that was used")
     if not path.is_file():
         others = sorted(file.name for file in path.parent.glob("*.emb.safetensors"))
         remedy += f" (there are {', '.join(others)})" if others else ""
     item_ids, vectors, manifest = load_embeddings(path, remedy)
-    artifacts.refuse_stale(path, manifest, f"run 'recbole-vqrec embed --dataset {dataset} --plm {config['plm']}'")
+    artifacts.refuse_stale(path, manifest, f"run '{command}'")
     return item_ids, vectors, path, remedy

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.config import read_props
 from recbole_vqrec.embedding import processes
 from recbole_vqrec.embedding.shards import Shards
 from recbole_vqrec.embedding.text_encoder import KIND, TextEncoder
@@ -78,6 +79,16 @@ def embedding_path(folder, dataset, options):
     """Return the embedding file that these options make; the word-drop view has a file of its own."""
     name = artifacts.short_name(options["plm"])
     return artifacts.embedding_file(folder, dataset, f"{name}.word-drop" if options.get("word_drop") else name)
+
+
+def embed_command(dataset, plm, pooling=None, word_drop=0):
+    """Return the command that makes an embedding file, each option that is not the default written out."""
+    words = [f"recbole-vqrec embed --dataset {dataset} --plm {plm}"]
+    if pooling not in (None, read_props("item_codes.yaml")["pooling"]):
+        words.append(f"--pooling {pooling}")
+    if word_drop:
+        words.append(f"--word-drop {word_drop}")
+    return " ".join(words)
 
 
 def _checked(options):

@@ -18,11 +18,12 @@ from tabulate import tabulate
 
 from recbole_vqrec import artifacts, quick_start, registry
 from recbole_vqrec.config import stage_options
+from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.recommender import USERS_AT_ONCE, Recommender
 from recbole_vqrec.model.scoring import top_k
-from recbole_vqrec.preprocess.atomic_files import read_table
+from recbole_vqrec.preprocess.atomic_files import read_interactions
 from recbole_vqrec.preprocess.item_text import item_texts
 from recbole_vqrec.quantization.encode import encode_dataset
 
@@ -47,7 +48,7 @@ def evaluate_cold_items(model, dataset, share, seed=2020, config_file_list=None,
         VQRecError: files missing, a share that leaves no items, or a model that cannot take new items.
     """
     start = time.perf_counter()
-    if registry.known(model).dataset == registry.SEQUENCE_DATASET:  # before hours of training
+    if registry.entry(model).dataset == registry.SEQUENCE_DATASET:  # before hours of training
         raise VQRecError(f"{model} knows its items by id only, so none can be added; choose a model that reads texts")
     options = stage_options(config_file_list, {k: v for k, v in (config_dict or {}).items() if v is not None})
     folder = Path(options["data_path"]) / dataset
@@ -106,14 +107,18 @@ def table(rows):
 def _sequences(folder, dataset):
     """Return user -> items in final order."""
     file = artifacts.atomic_file(folder, dataset, "inter")
-    rows = read_table(file, "put it there, or make it with 'recbole-vqrec preprocess'")
-    rows["timestamp"] = rows["timestamp"].astype(float)
+    rows = read_interactions(file, "put it there, or make it with 'recbole-vqrec preprocess'")
     rows = rows.sort_values(["user_id", "timestamp"], kind="stable")
     return rows.groupby("user_id", sort=False)["item_id"].agg(list).to_dict()
 
 
 def _write_warm(source, target, dataset, sequences, cold, options):
     """Write the data set without the cold items; texts and embeddings are copies."""
+    remedy = f"run '{embed_command(dataset, options['plm'], options['pooling'])}'"
+    files = artifacts.atomic_file(source, dataset, "item"), artifacts.embedding_file(source, dataset, options["plm"])
+    for file in files:
+        if not file.is_file():
+            raise VQRecError(f"{file}: not found; {remedy}")
     target.mkdir(parents=True)
     lines = [
         f"{user}\t{item}\t{position}\n"
@@ -123,11 +128,7 @@ def _write_warm(source, target, dataset, sequences, cold, options):
     ]
     with artifacts.replace_when_done(target / f"{dataset}.inter") as temporary:
         temporary.write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "".join(lines), encoding="utf-8")
-    remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {options['plm']}'"
-    embeddings = artifacts.embedding_file(source, dataset, options["plm"])
-    for file in (artifacts.atomic_file(source, dataset, "item"), embeddings):
-        if not file.is_file():
-            raise VQRecError(f"{file}: not found; {remedy}")
+    for file in files:
         shutil.copyfile(file, target / file.name)
 
 

@@ -15,7 +15,7 @@ from recbole_vqrec.data.prefix_rows import training_counts
 from recbole_vqrec.data.text_vector_table import made_by
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.catalogue import Catalogue
-from recbole_vqrec.preprocess.item_text import item_texts
+from recbole_vqrec.preprocess.item_text import item_texts, text_columns_of
 from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
 from recbole_vqrec.quantization.quantizers import PREFIX
 
@@ -68,11 +68,13 @@ def _language_model(config, of_code_file):
         of_code_file (dict): plm and pooling of the run's code file, where it says them.
     """
     options = {name: config[name] for name in LANGUAGE_MODEL} | of_code_file
-    file = {"data_path": config["data_path"], "dataset": config["dataset"], "plm": options["plm"]}
-    of_vectors = made_by(file)
-    if of_code_file and any(of_vectors.get(name) != of_code_file[name] for name in of_code_file):
-        return options  # the codes are of other vectors
-    return options | {name: of_vectors[name] for name in LANGUAGE_MODEL if name in of_vectors}
+    of_vectors = made_by({"data_path": config["data_path"], "dataset": config["dataset"], "plm": options["plm"]})
+    if all(of_vectors.get(name) == of_code_file[name] for name in of_code_file):  # else the codes are of other vectors
+        options |= {name: of_vectors[name] for name in LANGUAGE_MODEL if name in of_vectors}
+    items = artifacts.atomic_file(config["data_path"], config["dataset"], "item")
+    if not options["text_columns"] and items.is_file():
+        options["text_columns"] = text_columns_of(items)  # so that a file of new items has to have the same
+    return options
 
 
 def _training_counts(dataset):

@@ -8,6 +8,7 @@ import polars as pl
 import torch
 
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.preprocess.atomic_files import read_delimited
 
 USER, ITEM, TIME = ("user", "user_id"), ("item", "item_id"), ("time", "timestamp")
 
@@ -88,7 +89,7 @@ def read_histories(path):
             table = pd.DataFrame(pl.read_parquet(path).to_dict(as_series=False))
         else:
             separator = "," if path.suffix == ".csv" else "\t"
-            table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+            table = read_delimited(path, separator)
     except (ValueError, OSError, pl.exceptions.PolarsError) as error:
         raise VQRecError(f"{path}: not readable as a table ({' '.join(str(error).split())})") from error
     return table.rename(columns=lambda name: str(name).split(":")[0]).reset_index(drop=True)

@@ -197,7 +197,7 @@ def create_permutation(config, dataset):
     kind = config["permutation"] or "none"
     refuse_other("permutation", kind, KINDS)
     layout = dataset.codebooks, dataset.codes_per_codebook
-    if kind == "none":
+    if kind == "none" or config["stage"] != "finetune":  # an option that all stages of a user's may have
         return None
     if kind == "reference":
         from recbole_vqrec.model.reference_permutation import ReferencePermutation

@@ -45,6 +45,8 @@ class UniSRec(TextModel):
     def pretraining_loss(self, interaction):
         """Return sequence-item contrast + lambda * sequence-sequence contrast (UniSRec, Eq. 5-7).
 
+        The next items of all processes are candidates, of the augmented sequences a process's own.
+
         Args:
             interaction (Interaction): item_id_list [B, L], item_length [B], target_list [B, L] or item_id [B].
 

@@ -5,6 +5,7 @@ Fields are quoted as in csv files where they hold a quote, which RecBole's reade
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
@@ -84,6 +85,36 @@ def _field(name, kind, dtype):
     return pl.when(field == "").then(None).otherwise(field).alias(name)
 
 
+def read_delimited(path, separator):
+    """Return a delimited file as text columns; pandas' way of taking a field too many for an index is an error.
+
+    Raises:
+        ValueError: not readable, one of pandas' errors.
+    """
+    table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8")
+    if not isinstance(table.index, pd.RangeIndex):
+        raise pd.errors.ParserError("its lines have more fields than the header")
+    return table
+
+
+def read_interactions(path, remedy):
+    """Return a whole file of interactions as `read_table`, its timestamp as numbers.
+
+    Raises:
+        VQRecError: as `read_table`; a column that is missing, or a time that is no number.
+    """
+    table = read_table(path, remedy)
+    missing = [name for name in ("user_id", "item_id", "timestamp") if name not in table]
+    if missing:
+        raise VQRecError(f"{path} line 1: has no column {examples(missing)}, only {examples(table.columns, 8)}; add it")
+    times = pd.to_numeric(table["timestamp"], errors="coerce")
+    wrong = np.flatnonzero(times.isna())
+    if len(wrong):
+        found = table["timestamp"].iloc[wrong[0]]
+        raise VQRecError(f"{path} line {wrong[0] + 2}: timestamp is '{found}', expected a number; correct the line")
+    return table.assign(timestamp=times)
+
+
 def read_table(path, remedy):
     """Return an atomic file as text columns whose names have lost their type; missing fields are "".
 
@@ -99,7 +130,7 @@ def read_table(path, remedy):
     if not path.is_file():
         raise VQRecError(f"{path}: not found; {remedy}")
     try:
-        table = pd.read_csv(path, sep=SEPARATOR, dtype=str, keep_default_na=False, encoding="utf-8")
+        table = read_delimited(path, SEPARATOR)
     except UnicodeDecodeError as error:
         raise VQRecError(f"{path}: not UTF-8 at byte {error.start}; convert the file") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:

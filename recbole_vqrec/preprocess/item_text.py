@@ -6,6 +6,13 @@ from recbole_vqrec.preprocess.atomic_files import read_table
 NOT_TEXT = ("item_id", "domain")  # columns of <D>.item that are no text
 
 
+def text_columns_of(path):
+    """Return the columns of an item file that are text where none are named: all but item_id and domain."""
+    with open(path, encoding="utf-8") as lines:
+        names = [column.split(":")[0] for column in next(lines, "").rstrip("\n").split("\t")]
+    return [name for name in names if name not in NOT_TEXT]
+
+
 def item_texts(path, text_columns=None, empty_text=None, remedy="make it with 'recbole-vqrec preprocess'"):
     """Return the item ids and texts of an atomic item file.
 
@@ -24,6 +31,8 @@ def item_texts(path, text_columns=None, empty_text=None, remedy="make it with 'r
     table = read_table(path, remedy)
     if "item_id" not in table:
         raise VQRecError(f"{path}: has no column item_id, only {', '.join(table.columns)}")
+    if not len(table):
+        raise VQRecError(f"{path}: has a header and no items")
     columns = list(text_columns or [column for column in table if column not in NOT_TEXT])
     missing = [column for column in columns if column not in table]
     if missing or not columns:

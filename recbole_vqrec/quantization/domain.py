@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.embedding.text_encoder import KIND, load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
-from recbole_vqrec.preprocess.atomic_files import read_table
+from recbole_vqrec.preprocess.atomic_files import read_interactions, read_table
 
 LANGUAGE_MODEL = ("plm", "pooling")  # what has to be equal where embeddings share a quantizer
 
@@ -25,11 +25,13 @@ class Domain:
         dataset (str): D.
         folder (Path): its folder with interactions and embeddings.
         plm (str): the language model of the embeddings.
+        pooling (str, optional): how it was pooled, for the command that makes them.
     """
 
     dataset: str
     folder: Path
     plm: str
+    pooling: str = None
 
     @property
     def embedding_file(self):
@@ -44,7 +46,7 @@ class Domain:
     @property
     def remedy(self):
         """How to make the embeddings."""
-        return f"run 'recbole-vqrec embed --dataset {self.dataset} --plm {self.plm}'"
+        return f"run '{embed_command(self.dataset, self.plm, self.pooling)}'"
 
     def language_model(self):
         """Return plm and pooling that made the embeddings.
@@ -80,7 +82,7 @@ def refuse_different(models):
         if found != expected:
             raise VQRecError(
                 f"{dataset} is embedded by {found['plm']} ({found['pooling']}), {first} by {expected['plm']} "
-                f"({expected['pooling']}); embed all data sets of one quantizer with the same plm and pooling"
+                f"({expected['pooling']}); embed all of them with the same plm and pooling"
             )
 
 
@@ -106,7 +108,7 @@ def training_items(folder, dataset):
     table = read_table(file, "")
     if "item_id_list" in table:
         return set(table["item_id"]).union(*table["item_id_list"].str.split())
-    table["timestamp"] = pd.to_numeric(table["timestamp"], errors="coerce")
+    table = read_interactions(file, "")
     table = table.sort_values(["user_id", "timestamp"], kind="stable")
     from_end = table.groupby("user_id").cumcount(ascending=False)
     size = table.groupby("user_id")["item_id"].transform("size")

@@ -44,7 +44,7 @@ def encode_dataset(folder, dataset, options, force=False, say=print):
     folder, other = Path(folder), str(options["reuse_quantizer"] or "")
     if other and not other.endswith(".safetensors"):
         other = codes_path(folder.parent / other, other, {**options, "reuse_quantizer": None, "item_codes": None})
-    return _encode(folder, dataset, [Domain(dataset, folder, options["plm"])], options, other, force, say)
+    return _encode(folder, dataset, [Domain(dataset, folder, options["plm"], options["pooling"])], options, other, force, say)
 
 
 def encode_jointly(data_path, datasets, name, options, force=False, say=print):
@@ -71,7 +71,7 @@ def encode_jointly(data_path, datasets, name, options, force=False, say=print):
         raise VQRecError(f"datasets {','.join(datasets)} and name {name}: expected two or more different names")
     if options["quantizer"] == "random" or options["reuse_quantizer"]:
         raise VQRecError("one quantizer for several data sets is learned: leave out --reuse and --quantizer random")
-    domains = [Domain(dataset, data_path / dataset, options["plm"]) for dataset in datasets]
+    domains = [Domain(dataset, data_path / dataset, options["plm"], options["pooling"]) for dataset in datasets]
     merged = _encode(data_path / name, name, domains, options, None, force, say)
     reuse = {**options, "reuse_quantizer": name}
     alone = [_encode(each.folder, each.dataset, [each], reuse, merged[0], force, say) for each in domains]

@@ -9,6 +9,7 @@ import numpy as np
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.item_code_table import codes_path
+from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.preprocess.atomic_files import read_table
@@ -127,7 +128,7 @@ def _codes_of_nearest_text(folder, dataset, options, in_index, codes, absent, qu
 def _codes_of_embeddings(folder, dataset, options, in_index, codes, absent, quantizer):
     """Return the codes of the absent items' own text embeddings."""
     path = artifacts.embedding_file(folder, dataset, options["plm"])
-    remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {options['plm']}'"
+    remedy = f"run '{embed_command(dataset, options['plm'], options['pooling'])}'"
     item_ids, embeddings, _ = load_embeddings(path, remedy)
     return quantizer.encode(embeddings[artifacts.rows_of(item_ids, absent, path, remedy)])
 

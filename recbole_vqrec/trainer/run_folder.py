@@ -6,6 +6,7 @@ from pathlib import Path
 from recbole.utils import get_local_time
 
 from recbole_vqrec import distributed
+from recbole_vqrec.errors import UnavailableError
 from recbole_vqrec.trainer import checkpoint
 
 
@@ -25,5 +26,10 @@ def new_run_folder(config):
             os.makedirs(folder)
             return folder
         except FileExistsError:
-            continue
+            if folder.is_dir():
+                continue
+            raise UnavailableError(f"{folder.parent}: is no folder; set checkpoint_dir to one") from None
+        except OSError as error:
+            remedy = "set checkpoint_dir to a folder that can be written"
+            raise UnavailableError(f"{folder}: cannot be made ({error.strerror}); {remedy}") from None
     raise FileExistsError(f"{stem}-*: too many runs in one second")

@@ -1,6 +1,5 @@
 """RecBole's Trainer with fast batches, processes, plain checkpoints, exact resumption; its loops are its own."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from recbole.trainer import Trainer
 from recbole.utils import calculate_valid_score, set_color
 
-from recbole_vqrec import distributed, registry
+from recbole_vqrec import compat, distributed, registry
 from recbole_vqrec.data.batches import training_batches
 from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
@@ -41,15 +40,15 @@ class SequenceTrainer(Trainer):
     """
 
     def __init__(self, config, model):
-        for folder in (config["checkpoint_dir"], "log_tensorboard"):
-            os.makedirs(folder, exist_ok=True)  # RecBole's own way fails where two processes make it at once
-        super().__init__(config, model)
+        folder = own_folder(config)
+        with compat.tensorboard_in(folder / "tensorboard" if distributed.is_first() else None):
+            super().__init__(config, model)
         for option, valid in (("precision", PRECISIONS), ("learning_rate_schedule", SCHEDULES)):
             if config[option] is not None:
                 refuse_other(option, config[option], valid)
         if config["compile"]:
             compile_feed_forward(model)
-        self.saved_model_file = str(own_folder(config) / checkpoint.FILE_NAME)
+        self.saved_model_file = str(folder / checkpoint.FILE_NAME)
         self.item_ids, self.rank_collector, self.valid_scores = None, None, []
         self._valid_result = None  # of the last validation
         self._batches = None
@@ -214,6 +213,8 @@ class SequenceTrainer(Trainer):
         if not distributed.is_first() or (not self.config["single_spec"] and self.config["local_rank"] != 0):
             return
         path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
+        if epoch < 0 and path.is_file():  # RecBole's save of a model that is not trained: the best epoch is there already
+            return
         progress = self._progress(epoch)
         if self._valid_result is not None:  # RecBole saves the best epoch before it notes its result
             progress["best_valid_result"] = self._valid_result

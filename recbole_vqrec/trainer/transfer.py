@@ -3,18 +3,22 @@
 Axis legend: D codebooks, M codes per codebook, H hidden size.
 """
 
+import contextlib
 from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from recbole_vqrec import artifacts
 from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.model.code_permutation import CodePermutation
 from recbole_vqrec.model.reference_permutation import ReferencePermutation
 from recbole_vqrec.quantization import code_matching
+from recbole_vqrec.quantization.domain import refuse_different
+from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
 from recbole_vqrec.quantization.item_codes import PADDING_CODE
 from recbole_vqrec.quantization.quantizers import load_quantizer
 from recbole_vqrec.trainer import checkpoint
@@ -86,6 +90,8 @@ def load_pretrained(config, model, dataset):
     tensors, item_ids, manifest = checkpoint.load(path)
     _refuse_other_model(path, config, manifest)
     _refuse_other_layout(path, config, manifest, dataset)
+    if hasattr(dataset, "codebooks"):
+        _refuse_other_language_model(path, config, manifest)
     pretrained = _model_state(tensors)
     own = model.state_dict()
     same_items = manifest["dataset"] == config["dataset"] and item_ids == item_ids_of(dataset)
@@ -97,7 +103,8 @@ def load_pretrained(config, model, dataset):
     if wrong:
         raise VQRecError(f"{path}: {_why_it_does_not_fit(wrong[0], own, pretrained, config, manifest)}")
     model.load_state_dict({name: pretrained[name] for name in loaded}, strict=False)
-    lines = [f"{len(loaded)} parameters loaded from {path}, {manifest['model']} on {manifest['dataset']}"]
+    stage = {"train": ", trained on that alone", "finetune": ", fine-tuned there"}.get(manifest["stage"], "")
+    lines = [f"{len(loaded)} parameters loaded from {path}, {manifest['model']} on {manifest['dataset']}{stage}"]
     if fresh:
         lines.append(f"not in the checkpoint, start at random: {examples(fresh)}")
     permutation = getattr(model.items, "permutation", None)
@@ -142,6 +149,21 @@ def _refuse_other_layout(path, config, manifest, dataset):
             f"{own[1]}; run 'recbole-vqrec encode --dataset {config['dataset']} --codebooks {found[0]} "
             f"--codes {found[1]}'"
         )
+
+
+def _refuse_other_language_model(path, config, manifest):
+    """Refuse codes of vectors that another language model, or another pooling of it, has made; where files say so."""
+    models = {}
+    for name, file in (
+        (manifest["dataset"], lambda: pretrained_codes(path, manifest)),
+        (config["dataset"], lambda: codes_path(config["data_path"], config["dataset"], config)),
+    ):
+        with contextlib.suppress(VQRecError):
+            made = artifacts.read_manifest(file(), CODES_KIND, "")
+            if "language_model" in made:
+                models[name] = made["language_model"]
+    if len(models) == 2:
+        refuse_different(models)
 
 
 def _why_it_does_not_fit(name, own, pretrained, config, manifest):

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import recbole.data.dataset
-from small import small_config, write_codes, write_inter
+from small import SMALL, small_config, write_codes, write_inter
 from recbole.data import data_preparation
 
+from recbole_vqrec import quick_start
 from recbole_vqrec.cli.item_codes import encode
 from recbole_vqrec.config import read_props, stage_options
 from recbole_vqrec.data.dataset import ItemCodesDataset, SequenceDataset, create_dataset
@@ -28,7 +29,7 @@ def test_order_is_user_time_and_position_in_the_file(tmp_path):
     folder = tmp_path / "dataset" / "times"
     folder.mkdir(parents=True)
     (folder / "times.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "\n".join(lines) + "\n")
-    dataset = SequenceDataset(small_config("SASRec", "times", topk=1))
+    dataset = SequenceDataset(small_config("SASRec", "times", topk=1, valid_metric="NDCG@1"))
     dataset.build()
     row = dataset.inter_feat[len(dataset.inter_feat) - 1]
     items = [*row["item_id_list"].tolist()[: int(row["item_length"])], int(row["item_id"])]
@@ -67,7 +68,7 @@ def test_pre_split_prefix_rows_are_found_and_cut_to_the_latest_items(tmp_path):
     (folder / "split.train.inter").write_text(header + "0\t1 2 3 4 5 6 7\t8\n0\t1\t2\n")
     (folder / "split.valid.inter").write_text(header + "0\t1 2\t9\n")
     (folder / "split.test.inter").write_text(header + "0\t1 2 9\t1\n")
-    dataset = SequenceDataset(small_config("SASRec", "split", topk=1))
+    dataset = SequenceDataset(small_config("SASRec", "split", topk=1, valid_metric="NDCG@1"))
     train, valid, test = dataset.build()
     tokens = dataset.field2id_token["item_id"]
     assert [tokens[item] for item in train.inter_feat["item_id_list"][0].tolist()] == ["3", "4", "5", "6", "7"]
@@ -155,7 +156,7 @@ def test_a_corrupted_code_file_is_one_line(tiny):
 def test_a_user_of_one_or_two_interactions_is_no_error(tmp_path):
     folder = tmp_path / "dataset" / "short"
     write_inter(folder, "short", {"a": ["x"], "b": ["x", "y"], "c": ["x", "y", "z", "x", "y"]})
-    parts = SequenceDataset(small_config("SASRec", "short", topk=1)).build()
+    parts = SequenceDataset(small_config("SASRec", "short", topk=1, valid_metric="NDCG@1")).build()
     assert [len(part) for part in parts] == [3, 1, 1]
 
 
@@ -167,10 +168,39 @@ def test_more_items_asked_for_than_there_are(tiny):
 def test_the_weight_of_items_of_the_history_is_counted_in_training(tmp_path):
     # training, without the last two of each user: a -> b, ab -> c, abc -> a (in its history), e -> d
     write_inter(tmp_path / "again", "again", {"u": [*"abca", "x", "y"], "v": [*"ed", "x", "y"]})
-    config = small_config("SASRec", "again", data_path=str(tmp_path), seen_weight="auto", topk=[2])
+    config = small_config("SASRec", "again", data_path=str(tmp_path), seen_weight="auto", topk=[2], valid_metric="NDCG@2")
     train, _, _ = create_dataset(config).build()
     assert len(train) == 4 and config["seen_weight"] == round(np.log(1.5 / 3.5), 2)
     write_inter(tmp_path / "often", "often", {"u": [*"abababab", "x", "y"]})
-    config = small_config("SASRec", "often", data_path=str(tmp_path), seen_weight="auto", topk=[2])
+    config = small_config("SASRec", "often", data_path=str(tmp_path), seen_weight="auto", topk=[2], valid_metric="NDCG@2")
     create_dataset(config).build()
     assert config["seen_weight"] == 0  # most are repeats, so the encoder is left alone
+
+
+HEADER = "user_id:token\titem_id:token\ttimestamp:float\n"
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("", "line 1: column '' has no type; expected a header such as"),
+        (HEADER, "x.inter: has a header and no interactions"),
+        ("\ufeff" + HEADER + "u\ti\t1\n", "x.inter: begins with a byte order mark"),
+        ("user_id\titem_id\ttimestamp\nu\ti\t1\n", "line 1: column 'user_id' has no type"),
+        ("user_id:token\titem_id:token\nu\ti\n", "line 1: has no column timestamp"),
+        (HEADER + "u\ti\t1\nv\tj\t2\n", "x: nothing to train on; users of three interactions are needed"),
+        (HEADER + "u\ti\t1\nu\tj\t2\n", "x: nothing to validate on; users of three"),
+    ],
+)
+def test_files_that_nothing_can_be_learned_from(tmp_path, content, message):
+    folder = tmp_path / "dataset" / "x"
+    folder.mkdir(parents=True)
+    (folder / "x.inter").write_text(content, encoding="utf-8")
+    with pytest.raises(VQRecError, match=message):
+        data_preparation(config := small_config("SASRec", "x", topk=[1], valid_metric="NDCG@1"), create_dataset(config))
+
+
+@pytest.mark.parametrize("mode", ["uni5", "pop5"])
+def test_sampled_candidates_are_ranked_as_recbole_does(tiny, mode):
+    result = quick_start.run("SASRec", "tiny", None, {**SMALL, "eval_args": {"mode": mode}, "state": "ERROR"})
+    assert result["test_result"]["recall@10"] == 1  # of a target and five others

@@ -80,7 +80,7 @@ def test_a_merged_data_set_takes_its_domains_vectors(tmp_path):
     merged.mkdir()
     record = {"kind": "preprocessed data set", "format": 1, "source": "merge", "options": {"datasets": ["b", "a"]}}
     (merged / "mix.preprocess.json").write_text(json.dumps(record))
-    options = {"data_path": str(merged), "dataset": "mix", "plm": "bert-base-uncased"}
+    options = {"data_path": str(merged), "dataset": "mix", "plm": "bert-base-uncased", "pooling": "cls"}
     assert np.allclose(load_text_vectors(options, tokens), expected)
     artifacts.embedding_file(tmp_path / "dataset" / "b", "b", "bert-base-uncased").unlink()
     with pytest.raises(VQRecError, match="embed --dataset b"):

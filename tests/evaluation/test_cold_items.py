@@ -77,3 +77,13 @@ def test_a_model_that_knows_items_by_id_and_missing_files(coloured, tmp_path):
     next((tmp_path / "dataset" / "coloured").glob("*.emb.safetensors")).unlink()
     with pytest.raises(VQRecError, match="not found; run 'recbole-vqrec embed --dataset coloured"):
         evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(coloured[1]), say=lambda line: None)
+
+
+def test_an_unknown_model_and_missing_vectors_leave_no_folder(coloured, tmp_path):
+    _, options = coloured
+    with pytest.raises(VQRecError, match="unknown model 'VQrec', did you mean 'VQRec'"):
+        evaluate_cold_items("VQrec", "coloured", 0.2, 1, None, dict(options))
+    next((tmp_path / "dataset" / "coloured").glob("*.emb.safetensors")).unlink()
+    with pytest.raises(VQRecError, match="embed --dataset coloured .* --pooling mean"):
+        evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(options))
+    assert not list(tmp_path.glob("saved/cold-*"))

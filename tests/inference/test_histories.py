@@ -65,3 +65,9 @@ def test_files_that_are_no_tables(tmp_path):
     (tmp_path / "bad.parquet").write_text("no parquet")
     with pytest.raises(VQRecError, match="bad.parquet: not readable as a table"):
         read_histories(tmp_path / "bad.parquet")
+
+
+def test_a_field_too_many_shifts_nothing(tmp_path):
+    (tmp_path / "x.csv").write_text("user,item\na,i1,\nb,i2,\n")
+    with pytest.raises(VQRecError, match="its lines have more fields than the header"):
+        read_histories(tmp_path / "x.csv")

@@ -289,3 +289,12 @@ def test_a_run_pre_trained_with_the_recipe_can_recommend(tmp_path):
     options = {**SMALL, "stage": "pretrain", "recipe": "best", "state": "ERROR"}
     recommender = Recommender.load(quick_start.run("VQRec", "mix", None, options)["run"])
     assert len(recommender.recommend([["a-i1", "a-i2"]], k=3)) == 3
+
+
+def test_an_item_file_needs_the_text_columns_of_the_run_though_no_option_names_them(tiny, tmp_path):
+    run = quick_start.run("VQRec", "tiny", None, {**SMALL, "text_columns": None, "state": "ERROR"})["run"]
+    recommender = Recommender.load(run)
+    assert recommender.catalogue.made["text_columns"] == ["title"]
+    (tmp_path / "new.item").write_text("item_id:token\tname:token_seq\nn\tblue glue\n")
+    with pytest.raises(VQRecError, match="text column 'title' not found"):
+        recommender.add_items(tmp_path / "new.item")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.preprocess.atomic_files import NA_WORDS, read_table, write_table
+from recbole_vqrec.preprocess.atomic_files import NA_WORDS, read_interactions, read_table, write_table
 
 TYPES = {"item_id": "token", "title": "token_seq", "brand": "token_seq"}
 
@@ -84,3 +84,22 @@ def test_open_quote_is_refused(tmp_path):
     (tmp_path / "x.item").write_text('item_id:token\ttitle:token_seq\nB1\t"open\n')
     with pytest.raises(VQRecError, match="x.item: .*correct the line"):
         read_table(tmp_path / "x.item", "")
+
+
+def test_a_field_too_many_in_every_line_shifts_nothing(tmp_path):
+    (tmp_path / "x.item").write_text("item_id:token\ttitle:token_seq\ni1\tglue\t\ni2\ttape\t\n")
+    with pytest.raises(VQRecError, match="x.item: its lines have more fields than the header"):
+        read_table(tmp_path / "x.item", "")
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("user_id:token\titem_id:token\nu\ti\n", "line 1: has no column timestamp, only user_id, item_id"),
+        ("user_id:token\titem_id:token\ttimestamp:float\nu\ti\t1\nu\tj\tsoon\n", "line 3: timestamp is 'soon'"),
+    ],
+)
+def test_interactions_without_times(tmp_path, content, message):
+    (tmp_path / "x.inter").write_text(content)
+    with pytest.raises(VQRecError, match=message):
+        read_interactions(tmp_path / "x.inter", "")

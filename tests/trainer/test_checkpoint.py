@@ -18,7 +18,9 @@ def test_a_run_is_plain_files(run):
     from pathlib import Path
 
     folder = Path(run["run"])
-    names = ["catalogue.safetensors", "checkpoint.safetensors", "ranks.safetensors", "result.json", "run.log"]
+    names = [
+        "catalogue.safetensors", "checkpoint.safetensors", "ranks.safetensors", "result.json", "run.log", "tensorboard",
+    ]  # fmt: skip
     assert sorted(file.name for file in folder.iterdir()) == names
     assert json.loads((folder / "result.json").read_text())["test_result"] == run["test_result"]
     tensors, item_ids, manifest = checkpoint.load(folder)

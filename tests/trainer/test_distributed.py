@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from small import ROOT, SMALL, random_domains, write_vectors
 
 from recbole_vqrec import distributed
+from recbole_vqrec.errors import VQRecError
 
 OPTIONS = {**SMALL, "epochs": 2, "train_batch_size": 60, "learning_rate": 0.01, "state": "ERROR", "seed": 7}
 
@@ -116,3 +117,17 @@ def test_alone(monkeypatch):
     with distributed.summed_gradients([parameter]):
         (3 * parameter).sum().backward()
     assert parameter.grad.tolist() == [3, 3]
+
+
+def fails(options):
+    raise VQRecError(f"rank {options['local_rank']} says no")
+
+
+def test_bad_input_is_one_line_with_several_processes_too(capfd):
+    with pytest.raises(VQRecError, match="nproc: 'x', expected a whole number"):
+        distributed.spawn(dict, {"nproc": "x"})
+    with pytest.raises(SystemExit) as ended:
+        distributed.spawn(fails, {"nproc": 2})
+    assert ended.value.code == 2
+    said = capfd.readouterr().err
+    assert "error: rank 0 says no" in said and "rank 1" not in said and "Traceback" not in said

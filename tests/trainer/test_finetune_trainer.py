@@ -310,3 +310,30 @@ def test_a_run_of_the_authors_permutation_goes_on_with_its_permuted_table(pretra
     again = {"preset": "zero_shot", "permutation": "none"}
     scored = quick_start.finetune("other", tuned["run"], None, options(**again))
     assert scored["test_result"] == tuned["test_result"]
+
+
+def test_codes_of_another_pooling_are_refused(pretrained, other, tmp_path):
+    for name, pooling in (("tiny", "mean"), ("other", "cls")):
+        path = tmp_path / "dataset" / name / f"{name}.small.codes.safetensors"
+        codes = ItemCodes.load(path, "")
+        made = {**codes.manifest, "language_model": {"plm": "bert-base-uncased", "pooling": pooling}}
+        ItemCodes(codes.item_ids, codes.codes, codes.codes_per_codebook, made).save(path)
+    with pytest.raises(VQRecError, match=r"other is embedded by bert-base-uncased \(cls\), tiny by .* \(mean\)"):
+        quick_start.finetune("other", pretrained, None, options())
+
+
+def test_a_model_without_pre_training_is_not_fine_tuned(other):
+    run = quick_start.run("SASRec", "tiny", None, dict(OPTIONS))["run"]
+    with pytest.raises(VQRecError, match="SASRec has no pre-training to be fine-tuned after"):
+        quick_start.finetune("other", run, None, options())
+
+
+@pytest.mark.parametrize("given", [{"checkpoint": "saved/x"}, {"preset": "inductive"}])
+def test_options_of_fine_tuning_need_its_stage(tiny, given):
+    with pytest.raises(VQRecError, match=f"{next(iter(given))}: of stage finetune, this is train; say --stage=finetune"):
+        quick_start.run("VQRec", "tiny", None, {**OPTIONS, **given})
+
+
+def test_a_stage_that_contradicts_the_command(pretrained):
+    with pytest.raises(VQRecError, match="stage: pretrain, asked for is finetune"):
+        quick_start.finetune("other", pretrained, None, options(stage="pretrain"))

@@ -160,3 +160,13 @@ def test_going_on_from_an_earlier_point_leaves_the_later_ones_behind(tmp_path, m
         made = points.write(trainer, {"epoch": epoch, "step": 0})
         assert made.is_file()
     assert [file.name for file in newest_first(tmp_path)] == ["resume-00002-0000000.safetensors"]
+
+
+def test_resuming_for_no_further_epoch_tests_the_best_one(tmp_path, monkeypatch):
+    random_domains(tmp_path / "dataset")
+    options = {"stage": "train", "checkpoint_minutes": 60, "epochs": 50, "stopping_step": 50}
+    folder = interrupted_after(45, monkeypatch, **options).partition("--resume=")[2]
+    path = checkpoint.checkpoint_file(folder)
+    before, progress = path.read_bytes(), checkpoint.load(path)[2]["progress"]
+    ended = quick_start.run(None, None, None, {"resume": folder, "epochs": 2})
+    assert path.read_bytes() == before and ended["best_valid_score"] == progress["best_valid_score"]

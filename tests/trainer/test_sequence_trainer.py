@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from small import SMALL, small_config
@@ -6,6 +8,7 @@ from safetensors.torch import load_file
 
 from recbole_vqrec import quick_start
 from recbole_vqrec.data.dataset import create_dataset
+from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.trainer.create import create_trainer
 
 
@@ -83,3 +86,14 @@ def test_an_epoch_can_be_trained_outside_of_fit(tiny):
     """As benchmarks and notebooks do: without resume points and without signal handlers."""
     trainer, (train, _, _) = prepared()
     assert trainer._train_epoch(train, 0) > 0 and trainer._train_epoch(train, 1) > 0
+
+
+def test_a_run_writes_into_its_folder_only(tiny, tmp_path):
+    before = {path.name for path in tmp_path.iterdir()}
+    result = quick_start.run("SASRec", "tiny", None, {**SMALL, "checkpoint_dir": "here", "state": "ERROR"})
+    assert {path.name for path in tmp_path.iterdir()} - before == {"here"}
+    assert list(Path(result["run"]).glob("tensorboard/events*"))
+    (tmp_path / "file").write_text("")
+    for checkpoint_dir in ("file", "/proc/nothing"):
+        with pytest.raises(VQRecError, match="set checkpoint_dir"):
+            quick_start.run("SASRec", "tiny", None, {**SMALL, "checkpoint_dir": checkpoint_dir, "state": "ERROR"})
