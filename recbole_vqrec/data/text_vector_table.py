@@ -33,7 +33,7 @@ def load_text_vectors(config, tokens, word_drop=False):
     folder, dataset = Path(config["data_path"]), config["dataset"]
     item_ids, vectors, path, remedy = _vectors(folder, dataset, config, word_drop)
     wanted = [str(token) for token in tokens[1:]]
-    table = vectors[artifacts.rows_of(item_ids, wanted, path, remedy)]
+    table = vectors[artifacts.rows_of(item_ids, wanted, path, f"put them into the .item file, then {remedy}")]
     broken = np.flatnonzero(~np.isfinite(table).all(axis=1))
     if broken.size:
         raise VQRecError(f"{path}: vectors that are not finite ({examples(wanted[row] for row in broken)}); {remedy}")

@@ -72,7 +72,8 @@ class Domain:
                 f"({examples([item_ids[row] for row in broken])}); {self.remedy} --force --dtype float32"
             )
         trained_on = sorted(training_items(self.folder, self.dataset))
-        return item_ids, embeddings, artifacts.rows_of(item_ids, trained_on, self.embedding_file, self.remedy)
+        remedy = f"put them into {self.dataset}.item, then {self.remedy}"
+        return item_ids, embeddings, artifacts.rows_of(item_ids, trained_on, self.embedding_file, remedy)
 
 
 def refuse_different(models):
