@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+from recbole_vqrec import registry
 from recbole_vqrec.comparison.compare import compare
 from recbole_vqrec.config import external_options, own_defaults, read_props, stage_options
+from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.encode import encode_dataset
 from recbole_vqrec.report.ablation_report import write_ablation
 from recbole_vqrec.trainer import checkpoint
@@ -32,11 +34,13 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
         Path: ablation.md; report.md of the same runs, with sparse items against SASRec, lies beside it.
 
     Raises:
-        VQRecError: as `compare`, `encode_dataset` and fine-tuning.
+        VQRecError: as `compare`, `encode_dataset` and fine-tuning; a run of a model that cannot be pre-trained.
     """
     # 1. rows
     common = {**external_options(config_files), **external_options(None, options)}
     manifest = checkpoint.load(run)[2]
+    if not hasattr(registry.load(registry.entry(manifest["model"]).model), "pretraining_loss"):
+        raise VQRecError(f"{run}: a run of {manifest['model']}, which has no pre-training to ablate; VQRec has")
     rows = ablation_rows(run, manifest, common, without_negatives)
     if without_negatives is None:
         how = "pre-train with --semi_synthetic_negatives=0, give the run as --without-negatives"

@@ -9,6 +9,7 @@ from recbole_vqrec import quick_start
 from recbole_vqrec.cli import main
 from recbole_vqrec.comparison import ablation, executor
 from recbole_vqrec.config import read_props, stage_options
+from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.encode import encode_dataset
 
 ITEMS = [f"i{number}" for number in range(12)]
@@ -67,3 +68,10 @@ def test_the_command_runs_every_row_and_resumes(pretrained, tmp_path, monkeypatc
     again = CliRunner().invoke(main, [*arguments, *options])
     assert again.exit_code == 0 and len(calls) == 11, again.output
     assert Path("reports/ablation/report.md").is_file()
+
+
+def test_a_run_of_a_model_without_pre_training(pretrained, tmp_path):
+    run = quick_start.run("SASRec", "source", None, {**SMALL, "topk": [10], "state": "WARNING"})["run"]
+    with pytest.raises(VQRecError, match="a run of SASRec, which has no pre-training to ablate"):
+        ablation.ablate("target", run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
