@@ -128,6 +128,12 @@ def array_to_lines(array):
     return array.tobytes().decode().split("\n")[:-1]
 
 
+def _stored_manifest(path):
+    """Return what stands in the place of the manifest; raises SafetensorError, KeyError, ValueError or OSError."""
+    with safe_open(path, framework="numpy") as file:
+        return json.loads((file.metadata() or {})[MANIFEST_KEY])
+
+
 def read_manifest(path, kind, remedy):
     """Return the manifest of an artifact without reading its arrays.
 
@@ -143,8 +149,7 @@ def read_manifest(path, kind, remedy):
     if not path.is_file():
         raise UnavailableError(f"{path}: {kind} not found; {remedy}")
     try:
-        with safe_open(path, framework="numpy") as file:
-            manifest = json.loads((file.metadata() or {})[MANIFEST_KEY])
+        manifest = _stored_manifest(path)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         fault = f"not a readable {kind} file, damaged or of another program"
         raise UnavailableError(f"{path}: {fault}; {remedy}") from error
@@ -206,8 +211,8 @@ def fingerprint(path):
     """Return what identifies a file's content: the recorded hash of an artifact, the SHA-256 of any other file."""
     path = Path(path)
     if path.suffix == ".safetensors":
-        with contextlib.suppress(SafetensorError, KeyError, ValueError), safe_open(path, framework="numpy") as file:
-            return json.loads(file.metadata()[MANIFEST_KEY])["content"]
+        with contextlib.suppress(SafetensorError, KeyError, ValueError):
+            return _stored_manifest(path)["content"]
     return file_hash(path)
 
 
@@ -224,8 +229,8 @@ def stale_inputs(path, manifest):
         if file.is_file() and fingerprint(file) != recorded:
             stale.append(name)
         elif file.is_file() and file.suffix == ".safetensors":
-            with contextlib.suppress(SafetensorError, KeyError, ValueError), safe_open(file, framework="numpy") as made:
-                stale += stale_inputs(file, json.loads(made.metadata()[MANIFEST_KEY]))
+            with contextlib.suppress(SafetensorError, KeyError, ValueError):
+                stale += stale_inputs(file, _stored_manifest(file))
     return stale
 
 

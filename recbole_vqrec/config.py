@@ -111,7 +111,8 @@ class Config(recbole.config.Config):
         config_dict (dict, optional): options, win over the files.
 
     Raises:
-        VQRecError: unknown model or option, a value out of its range, a config file that is not there or not a yaml mapping.
+        VQRecError: unknown model or option, a value out of its range, a config file that is not there or not a yaml
+            mapping.
     """
 
     def compatibility_settings(self):
@@ -178,7 +179,7 @@ class Config(recbole.config.Config):
         negatives = self.internal_config_dict.get("train_neg_sample_args")
         stage = self.external_config_dict.get("stage", "train")
         recipe = self.external_config_dict.get("recipe", "paper")
-        name = model if registry.own(model, model_class) or model not in registry.OWN_MODELS else None
+        name = None if registry.bears_our_name(model, model_class) else model
         self.internal_config_dict.update(own_defaults(name, dataset, stage, recipe))
         if stage == "finetune":
             self._inherit_from_checkpoint()

@@ -82,11 +82,14 @@ def own(name, model_class):
     return name in OWN_MODELS and load(OWN_MODELS[name].model) is model_class
 
 
+def bears_our_name(name, model_class):
+    """Tell whether a model is such another class."""
+    return name in OWN_MODELS and not own(name, model_class)
+
+
 def of(config):
     """Return the table's entry of a config's model, as `known`; a class that bears one of our names is not in it."""
-    name = config["model"]
-    shadowed = name in OWN_MODELS and not own(name, config.model_class)
-    return ModelEntry("", STOCK_ROWS) if shadowed else known(name)
+    return known(None if bears_our_name(config["model"], config.model_class) else config["model"])
 
 
 def entry(name):

@@ -44,8 +44,8 @@ class SequenceDataset(SequentialDataset):
         if registry.own(config["model"], config.model_class):
             fill_defaults(config)
         allowed = registry.of(config).batches
-        ranked = set(config["eval_args"]["mode"].values()) == {"full"}  # sampled candidates repeat rows, RecBole joins them
-        self.trim = ranked and registry.STOCK_ROWS not in (allowed, config["training_batches"])
+        all_ranked = set(config["eval_args"]["mode"].values()) == {"full"}  # else RecBole joins rows of one length
+        self.trim = all_ranked and registry.STOCK_ROWS not in (allowed, config["training_batches"])
         super().__init__(config)
 
     @functools.cached_property

@@ -47,7 +47,7 @@ def made_by(config):
         config (mapping): data_path (the data set's folder), dataset, plm.
     """
     folder, dataset = Path(config["data_path"]), config["dataset"]
-    _, path = next(iter(_files(folder, dataset, {"plm": config["plm"]})))
+    _, path = _files(folder, dataset, {"plm": config["plm"]})[0]
     return artifacts.read_manifest(path, KIND, "embed the data set again")["options"] if path.is_file() else {}
 
 

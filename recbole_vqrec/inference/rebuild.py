@@ -152,7 +152,8 @@ def load_run(run):
     options = dict(manifest["config"])
     if options.get("stage") == "pretrain":
         # the negatives of pre-training, and what histories add, need the data; neither has a part in its validation
-        options.update(stage="train", seen_weight=0, co_occurrence_weight=0, text_similarity_weight=0, new_item_weight=0)
+        none = {"seen_weight": 0, "co_occurrence_weight": 0, "text_similarity_weight": 0, "new_item_weight": 0}
+        options.update(none, stage="train")
     try:
         config = Config(manifest["model"], manifest["dataset"], None, options)
     except VQRecError as error:

@@ -37,8 +37,7 @@ def batch_targets(interaction, packed, stated):
     Args:
         interaction (Interaction): optionally batch_targets [A] and first_target [1].
         packed (PackedSequences): which token belongs where.
-        stated (torch.LongTensor): the next item of each position, [B, L] with 0 where none is trained, or of each
-            row, [B].
+        stated (torch.LongTensor): [B, L] or [B], see `NextItemModel.next_items`.
     """
     if stated.dim() == 1:
         return stated, torch.arange(len(stated), device=stated.device)

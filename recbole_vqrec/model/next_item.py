@@ -134,6 +134,10 @@ class NextItemModel(SequentialRecommender):
         packed = PackedSequences(interaction[self.ITEM_SEQ_LEN])
         return self.pairs_of(interaction, self.hidden_states(interaction[self.ITEM_SEQ], packed, table), packed)
 
+    def next_items(self, interaction):
+        """Return the item that follows each position, [B, L] with 0 where none is trained, or each row, [B]."""
+        return interaction[TARGET_LIST] if TARGET_LIST in interaction else interaction[self.POS_ITEM_ID]
+
     def pairs_of(self, interaction, states, packed):
         """Return those of all hidden states [T, H] that are trained, and the item that follows each."""
         if TARGET_LIST not in interaction:

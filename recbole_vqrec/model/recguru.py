@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.model.contrast import batch_targets, in_batch_contrast
 from recbole_vqrec.model.id_representation import IdItemRepresentation
 from recbole_vqrec.model.losses import full_softmax_loss
@@ -53,7 +52,10 @@ class RecGURU(NextItemModel):
             table = self.keys(self.item_table()[1:])
             return full_softmax_loss(self.queries(states), table, items - 1, self.loss_chunk)
 
-        return self._joint_loss(interaction, among_all_items)
+        def next_among_all(states, packed):
+            return among_all_items(*self.pairs_of(interaction, states, packed))
+
+        return self._joint_loss(interaction, among_all_items, next_among_all)
 
     def pretraining_loss(self, interaction):
         """Return the joint loss, the batch's items being candidates: mixed domains have too many to score them all.
@@ -65,29 +67,24 @@ class RecGURU(NextItemModel):
             return in_batch_contrast(self.queries(states), self.keys(self.items.of_items(items)), items, own)
 
         def next_in_the_batch(states, packed):
-            stated = interaction[TARGET_LIST] if TARGET_LIST in interaction else interaction[self.POS_ITEM_ID]
             trained, _ = self.pairs_of(interaction, states, packed)
-            return among_the_batch(trained, *batch_targets(interaction, packed, stated))
+            return among_the_batch(trained, *batch_targets(interaction, packed, self.next_items(interaction)))
 
         return self._joint_loss(interaction, among_the_batch, next_in_the_batch)
 
-    def _joint_loss(self, interaction, choice, next_item=None):
+    def _joint_loss(self, interaction, choice, next_item):
         """Return next item + reconstruction + domain.
 
         Args:
             interaction (Interaction): as `NextItemModel.calculate_loss`.
             choice (callable): (states [T, H], items [T]) -> loss of choosing the items.
-            next_item (callable, optional): (states of all tokens [T, H], packed) -> loss of the next item; `choice`
-                of the trained pairs by default.
+            next_item (callable): (states of all tokens [T, H], packed) -> loss of choosing the next items.
         """
         table, packed = self.item_table(), PackedSequences(interaction[self.ITEM_SEQ_LEN])
         history = packed.pack(interaction[self.ITEM_SEQ])
         states = self.encoder(F.embedding(history, table), packed)
         users = states[packed.last]
-        if next_item is None:
-            loss = choice(*self.pairs_of(interaction, states, packed))
-        else:
-            loss = next_item(states, packed)
+        loss = next_item(states, packed)
         if self.reconstruction_weight:
             rebuilt = self.rebuilt_states(users, F.embedding(history, table), packed)
             loss = loss + self.reconstruction_weight * choice(rebuilt, history)

@@ -56,7 +56,7 @@ class TextModel(NextItemModel):
         """Return the loss of `pretraining_loss`, the last hidden states [B, H], and the items [B] that follow them."""
         packed = PackedSequences(interaction[self.ITEM_SEQ_LEN])
         history = packed.pack(interaction[self.ITEM_SEQ])
-        stated = interaction[TARGET_LIST] if TARGET_LIST in interaction else interaction[self.POS_ITEM_ID]
+        stated = self.next_items(interaction)
         targets, own = batch_targets(interaction, packed, stated)
         items = torch.unique(torch.cat([history, stated.flatten(), targets]))
         vectors = self.items.of_items(items)

@@ -98,12 +98,20 @@ def read_delimited(path, separator):
 
 
 def read_interactions(path, remedy):
-    """Return a whole file of interactions as `read_table`, its timestamp as numbers.
+    """Return a whole file of interactions as `read_table`, its timestamp as numbers; see `with_times`."""
+    return with_times(read_table(path, remedy), path)
+
+
+def with_times(table, path):
+    """Return interactions with their timestamp as numbers.
+
+    Args:
+        table (pd.DataFrame): of `read_table`.
+        path (str or Path): the file, for the message.
 
     Raises:
-        VQRecError: as `read_table`; a column that is missing, or a time that is no number.
+        VQRecError: a column that is missing, or a time that is no number.
     """
-    table = read_table(path, remedy)
     missing = [name for name in ("user_id", "item_id", "timestamp") if name not in table]
     if missing:
         raise VQRecError(f"{path} line 1: has no column {examples(missing)}, only {examples(table.columns, 8)}; add it")

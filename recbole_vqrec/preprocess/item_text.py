@@ -1,7 +1,7 @@
 """The text of each item: chosen columns of <D>.item, joined by a blank (paper, section 3.1.1)."""
 
 from recbole_vqrec.errors import VQRecError, examples, nearest
-from recbole_vqrec.preprocess.atomic_files import read_table
+from recbole_vqrec.preprocess.atomic_files import SEPARATOR, read_table
 
 NOT_TEXT = ("item_id", "domain")  # columns of <D>.item that are no text
 
@@ -9,8 +9,11 @@ NOT_TEXT = ("item_id", "domain")  # columns of <D>.item that are no text
 def text_columns_of(path):
     """Return the columns of an item file that are text where none are named: all but item_id and domain."""
     with open(path, encoding="utf-8") as lines:
-        names = [column.split(":")[0] for column in next(lines, "").rstrip("\n").split("\t")]
-    return [name for name in names if name not in NOT_TEXT]
+        return _text_columns_among(column.split(":")[0] for column in next(lines, "").rstrip("\n").split(SEPARATOR))
+
+
+def _text_columns_among(columns):
+    return [column for column in columns if column not in NOT_TEXT]
 
 
 def item_texts(path, text_columns=None, empty_text=None, remedy="make it with 'recbole-vqrec preprocess'"):
@@ -33,7 +36,7 @@ def item_texts(path, text_columns=None, empty_text=None, remedy="make it with 'r
         raise VQRecError(f"{path}: has no column item_id, only {', '.join(table.columns)}")
     if not len(table):
         raise VQRecError(f"{path}: has a header and no items")
-    columns = list(text_columns or [column for column in table if column not in NOT_TEXT])
+    columns = list(text_columns or _text_columns_among(table))
     missing = [column for column in columns if column not in table]
     if missing or not columns:
         name = missing[0] if missing else "(none)"

@@ -12,7 +12,7 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.embedding.text_encoder import KIND, load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
-from recbole_vqrec.preprocess.atomic_files import read_interactions, read_table
+from recbole_vqrec.preprocess.atomic_files import read_table, with_times
 
 LANGUAGE_MODEL = ("plm", "pooling")  # what has to be equal where embeddings share a quantizer
 
@@ -109,8 +109,7 @@ def training_items(folder, dataset):
     table = read_table(file, "")
     if "item_id_list" in table:
         return set(table["item_id"]).union(*table["item_id_list"].str.split())
-    table = read_interactions(file, "")
-    table = table.sort_values(["user_id", "timestamp"], kind="stable")
+    table = with_times(table, file).sort_values(["user_id", "timestamp"], kind="stable")
     from_end = table.groupby("user_id").cumcount(ascending=False)
     size = table.groupby("user_id")["item_id"].transform("size")
     # RecBole holds out the last two pairs (history -> item) of a user, but leaves one pair for training

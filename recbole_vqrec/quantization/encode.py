@@ -44,7 +44,8 @@ def encode_dataset(folder, dataset, options, force=False, say=print):
     folder, other = Path(folder), str(options["reuse_quantizer"] or "")
     if other and not other.endswith(".safetensors"):
         other = codes_path(folder.parent / other, other, {**options, "reuse_quantizer": None, "item_codes": None})
-    return _encode(folder, dataset, [Domain(dataset, folder, options["plm"], options["pooling"])], options, other, force, say)
+    domain = Domain(dataset, folder, options["plm"], options["pooling"])
+    return _encode(folder, dataset, [domain], options, other, force, say)
 
 
 def encode_jointly(data_path, datasets, name, options, force=False, say=print):

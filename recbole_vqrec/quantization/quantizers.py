@@ -28,8 +28,8 @@ def train_quantizer(vectors, options):
     Raises:
         VQRecError: unknown quantizer, or sizes that cannot be.
     """
-    refuse_other("quantizer", options["quantizer"], QUANTIZERS)
     name = options["quantizer"]
+    refuse_other("quantizer", name, QUANTIZERS)
     layout = options["codebooks"], options["codes_per_codebook"]
     if name == "random":
         check_sizes(vectors, *layout)

@@ -213,7 +213,7 @@ class SequenceTrainer(Trainer):
         if not distributed.is_first() or (not self.config["single_spec"] and self.config["local_rank"] != 0):
             return
         path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
-        if epoch < 0 and path.is_file():  # RecBole's save of a model that is not trained: the best epoch is there already
+        if epoch < 0 and path.is_file():  # RecBole's save of a model that is not trained: the best is there
             return
         progress = self._progress(epoch)
         if self._valid_result is not None:  # RecBole saves the best epoch before it notes its result

@@ -3,7 +3,6 @@
 Axis legend: D codebooks, M codes per codebook, H hidden size.
 """
 
-import contextlib
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -89,8 +88,8 @@ def load_pretrained(config, model, dataset):
     path = checkpoint.checkpoint_file(config["checkpoint"])
     tensors, item_ids, manifest = checkpoint.load(path)
     _refuse_other_model(path, config, manifest)
-    _refuse_other_layout(path, config, manifest, dataset)
-    if hasattr(dataset, "codebooks"):
+    if hasattr(dataset, "codebooks"):  # else a model that reads no codes
+        _refuse_other_layout(path, config, manifest, dataset)
         _refuse_other_language_model(path, config, manifest)
     pretrained = _model_state(tensors)
     own = model.state_dict()
@@ -139,8 +138,6 @@ def _refuse_other_model(path, config, manifest):
 
 
 def _refuse_other_layout(path, config, manifest, dataset):
-    if not hasattr(dataset, "codebooks"):
-        return  # a model that reads no codes
     found = (manifest["config"]["codebooks"], manifest["config"]["codes_per_codebook"])
     own = (dataset.codebooks, dataset.codes_per_codebook)
     if found != own:
@@ -153,16 +150,14 @@ def _refuse_other_layout(path, config, manifest, dataset):
 
 def _refuse_other_language_model(path, config, manifest):
     """Refuse codes of vectors that another language model, or another pooling of it, has made; where files say so."""
-    models = {}
-    for name, file in (
-        (manifest["dataset"], lambda: pretrained_codes(path, manifest)),
-        (config["dataset"], lambda: codes_path(config["data_path"], config["dataset"], config)),
-    ):
-        with contextlib.suppress(VQRecError):
-            made = artifacts.read_manifest(file(), CODES_KIND, "")
-            if "language_model" in made:
-                models[name] = made["language_model"]
-    if len(models) == 2:
+    try:
+        files = {manifest["dataset"]: pretrained_codes(path, manifest)}
+        files[config["dataset"]] = codes_path(config["data_path"], config["dataset"], config)
+        made = {name: artifacts.read_manifest(file, CODES_KIND, "") for name, file in files.items()}
+    except VQRecError:  # one of them is not there
+        return
+    models = {name: each["language_model"] for name, each in made.items() if "language_model" in each}
+    if models:
         refuse_different(models)
 
 
