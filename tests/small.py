@@ -58,6 +58,12 @@ def write_vectors(folder, name, items, size=6, plm="bert-base-uncased", inputs=N
     return dict(zip(items, drawn))
 
 
+def write_vectors_of_all(folder, name):
+    """Write an embedding file for all items of <name>.inter."""
+    lines = (folder / f"{name}.inter").read_text().splitlines()[1:]
+    return write_vectors(folder, name, dict.fromkeys(line.split("\t")[1] for line in lines))
+
+
 def write_domains(data_path, name="mix", **domains):
     """Write a merged data set: domain -> {user: items}; ids get the domain in front, codes `small` for all items."""
     sequences, items = {}, {}

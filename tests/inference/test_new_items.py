@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from small import SMALL, random_domains, write_vectors
+from small import SMALL, random_domains, write_vectors_of_all
 from trained_runs import copied
 
 from recbole_vqrec import Recommender, artifacts, quick_start
@@ -284,8 +284,7 @@ def test_new_texts_are_read_as_the_vectors_of_the_run_were(tiny, tmp_path):
 
 def test_a_run_pre_trained_with_the_recipe_can_recommend(tmp_path):
     folder = random_domains(tmp_path / "dataset")
-    items = {line.split("\t")[1]: None for line in (folder / "mix.inter").read_text().splitlines()[1:]}
-    write_vectors(folder, "mix", items)
+    write_vectors_of_all(folder, "mix")
     options = {**SMALL, "stage": "pretrain", "recipe": "best", "state": "ERROR"}
     recommender = Recommender.load(quick_start.run("VQRec", "mix", None, options)["run"])
     assert len(recommender.recommend([["a-i1", "a-i2"]], k=3)) == 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import ROOT, SMALL, random_domains, write_vectors
+from small import ROOT, SMALL, random_domains, write_vectors_of_all
 
 from recbole_vqrec import distributed
 from recbole_vqrec.errors import VQRecError
@@ -83,8 +83,7 @@ def test_pre_training_by_torchrun_and_by_recboles_options(tmp_path):
 def test_pre_training_of_the_other_models(tmp_path, model, options):
     """The next items of all processes are candidates; UniSRec, whose gates draw noise, has this loss of SASRecText's."""
     folder = random_domains(tmp_path / "dataset")
-    items = {line.split("\t")[1]: None for line in (folder / "mix.inter").read_text().splitlines()[1:]}
-    write_vectors(folder, "mix", items)
+    write_vectors_of_all(folder, "mix")
     options = {"model": model, "stage": "pretrain", **options}
     (one,) = train("one", **options)
     assert_same_training(one, train("two", torchrun(2), **options))
