@@ -5,6 +5,7 @@ group_offset. Batches are shared out by our loaders, so RecBole's own loops see 
 RecBole's padding of users and averaging of metrics do not take place.
 """
 
+import atexit
 import contextlib
 import datetime
 import os
@@ -57,10 +58,27 @@ def start(options):
                 "rank": local_rank + int(options.get("offset") or 0),
                 "world_size": int(options["world_size"]),
             }
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE, **place)
+        join("nccl" if on_gpu else "gloo", PATIENCE, **place)
     if on_gpu:
         torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
+
+
+def join(backend, patience, **place):
+    """Join the other processes, and leave them when this one ends, however it does.
+
+    Args:
+        backend (str): "gloo" or "nccl".
+        patience (datetime.timedelta): after which a process that waits for another gives up.
+        place: what else init_process_group takes; torchrun's environment where there is none.
+    """
+    # Functions of this module take the group as a default argument when it is imported, which torch.compile does at
+    # some point: imported later, they would keep the group and its threads beyond `stop`, and a thread of gloo that
+    # lets go of a tensor while the interpreter ends aborts the process (seen with torch 2.13).
+    import torch.distributed.nn  # noqa: F401
+
+    dist.init_process_group(backend, timeout=patience, **place)
+    atexit.register(stop)
 
 
 def spawn(function, options):

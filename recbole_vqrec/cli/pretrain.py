@@ -45,7 +45,6 @@ def _pretrain(domains, name, model, config_files, options):
         click.echo(f"\n{run_table.domain_table(result)}\n")
         click.echo(f"{result['epochs']} epochs, {result['seconds']:.0f} s, {result['peak_memory'] / 2**20:,.0f} MB")
         click.echo(f"checkpoint: {quick_start.checkpoint.checkpoint_file(result['run'])}")
-    distributed.stop()
 
 
 @click.command("import-checkpoint")

@@ -61,7 +61,6 @@ def _run_here(options):
         click.echo(f"\n{run_table.domain_table(results[0]) if pretrained else run_table.table(results)}\n{said}")
         for result in results:
             click.echo(f"{result['model']}: {checkpoint_file(result['run'])}")
-    distributed.stop()
     return results
 
 

@@ -6,6 +6,8 @@ import os
 import torch
 import torch.distributed as dist
 
+from recbole_vqrec import distributed
+
 PATIENCE = datetime.timedelta(days=2)  # a rank with longer texts may work for hours after the others are done
 
 
@@ -25,5 +27,5 @@ def wait_for_all():
     """Return when every process has come here; at once where there is only one."""
     if rank_and_size()[1] > 1:
         if not dist.is_initialized():
-            dist.init_process_group("gloo", timeout=PATIENCE)
+            distributed.join("gloo", PATIENCE)
         dist.barrier()
