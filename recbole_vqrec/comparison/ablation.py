@@ -63,8 +63,8 @@ def ablation_rows(run, manifest, common, without_negatives=None):
         common (dict): options of all rows.
         without_negatives (str or Path, optional): as `ablate`.
     """
-    rows = {}
-    for name, own in read_props("ablation.yaml")["ablations"].items():
+    rows, props = {}, read_props("ablation.yaml")
+    for name, own in props["ablations"].items():
         pretrained = without_negatives if name == NO_NEGATIVES else run
         if pretrained is None:
             continue
@@ -72,7 +72,7 @@ def ablation_rows(run, manifest, common, without_negatives=None):
         if own.keys() & {"quantizer", "reuse_quantizer"}:
             own["item_codes"] = None  # a name given for all rows does not mean these codes
         stage = {"model": manifest["model"], "stage": "finetune", "checkpoint": os.path.abspath(pretrained)}
-        rows[name] = {**stage, **common, **own}
+        rows[name] = {**stage, **props["ablation_options"], **common, **own}
     return rows
 
 

@@ -3,8 +3,6 @@
 Axis legend: S training sequences, B rows of a batch, L longest row of the batch, R prefix rows.
 """
 
-import logging
-
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
@@ -12,16 +10,13 @@ from recbole.data.interaction import Interaction
 from recbole_vqrec import registry
 from recbole_vqrec.data import sequences
 from recbole_vqrec.errors import VQRecError, refuse_other
-from recbole_vqrec.distributed import is_first, rank_and_size
+from recbole_vqrec.distributed import rank_and_size
 from recbole_vqrec.randomness import seed_of
 
 TARGET_LIST = "target_list"  # [B, L] next item at each position, 0 where there is none to train
 BATCH_TARGETS = "batch_targets"  # [A] targets of the whole batch, in row order, those of other processes included
 FIRST_TARGET = "first_target"  # [1] place of this process's first target among them
 NEGATIVES_SEED = "negatives_seed"  # [1] of the batch's random negatives
-
-STRIDE = 10  # of the window_stride that is advised where histories are long
-LOGGER = logging.getLogger("recbole_vqrec")
 
 
 def split(lengths, targets, max_targets, max_tokens, generator=None, like_length=False):
@@ -89,7 +84,7 @@ class SequenceBatches:
         batches (str): one of registry.ALL_POSITIONS, WINDOWS, TRIMMED_ROWS.
         max_targets (int): (history -> next item) pairs in a batch.
         max_tokens (int): tokens of a batch.
-        window_stride (int): see `sequences.prefix_groups`.
+        window_stride (int or str): see `sequences.prefix_groups`.
     """
 
     def __init__(self, loader, batches, max_targets, max_tokens, window_stride=1):
@@ -208,22 +203,6 @@ def training_batches(config, loader, default):
         raise VQRecError(f"training_batches: {config['model']} cannot learn from '{chosen}', use auto or '{default}'")
     if chosen == registry.STOCK_ROWS or not isinstance(loader, torch.utils.data.DataLoader):
         return loader
-    stride = config["window_stride"]
-    batches = SequenceBatches(loader, chosen, config["train_batch_size"], config["max_tokens"], stride)
-    if chosen == registry.ALL_POSITIONS and stride == 1 and is_first():
-        _advise_stride(batches)
-    return batches
-
-
-def _advise_stride(batches):
-    """Log what a larger window_stride would save, where most tokens are those of histories beyond the limit."""
-    limit = batches.histories.shape[1]
-    lengths = batches.lengths[batches.sequences.row]
-    windows = ((lengths == limit) & (batches.sequences.targets == 1)).sum() * limit  # tokens
-    fewer = lengths.sum() - windows + windows // STRIDE
-    if lengths.sum() > 2 * fewer:
-        LOGGER.info(
-            "histories are long: each pair beyond the first %d items of a user trains on a window of its own, %s "
-            "tokens an epoch; --window_stride=%d trains the same pairs, of %d to %d latest items, on about %s tokens",
-            limit, f"{lengths.sum():,}", STRIDE, limit - STRIDE + 1, limit, f"{fewer:,}",
-        )  # fmt: skip
+    return SequenceBatches(
+        loader, chosen, config["train_batch_size"], config["max_tokens"], config["window_stride"]
+    )

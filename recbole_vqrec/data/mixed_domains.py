@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from recbole_vqrec.data.sequences import stride_of
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.record import read_record
 
@@ -108,8 +109,8 @@ class MixedDomains:
         if held_out:
             count = np.where(count > 2, count - 1, count)
         pairs, limit = count - 1, self.max_item_list_len
-        window_stride = min(window_stride, limit)
         beyond = np.maximum(pairs - limit, 0)  # pairs whose history has to be cut to the latest L
+        window_stride = stride_of(window_stride, limit, beyond.sum(), np.clip(pairs, 0, limit).sum())
         pieces = (pairs > 0) + -(-beyond // window_stride)  # the beginning, then windows that slide by the stride
         user = np.repeat(np.arange(len(first)), pieces)
         index = np.arange(len(user)) - np.repeat(np.cumsum(pieces) - pieces, pieces)

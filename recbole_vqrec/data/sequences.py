@@ -7,9 +7,15 @@ at position p of a long row is the last hidden state of the prefix row of length
 of one another are trained by the longest of them. Which rows those are is found by comparing their items, not assumed.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
+
+from recbole_vqrec.distributed import is_first
+
+AUTO = "auto"  # a window_stride
+LOGGER = logging.getLogger("recbole_vqrec")
 
 
 @dataclass(frozen=True)
@@ -38,23 +44,51 @@ def prefix_groups(users, histories, lengths, targets, window_stride=1):
 
     A user's history beyond the limit L slides: its rows share no first item and, with absolute positions, no hidden
     states. With `window_stride` 1 each such row stays on its own, which is exact. With a stride s, s consecutive rows
-    share the window of the last of them, so that a pair sees between L - s + 1 and L latest items.
+    share the window of the last of them, so that a pair sees between L - s + 1 and L latest items. "auto" is as
+    `stride_of` has it.
 
     Args:
         users (np.ndarray): [R] user of each row.
         histories (np.ndarray): [R, L] items, oldest first, 0 as padding at the end.
         lengths (np.ndarray): [R] items in each history.
         targets (np.ndarray): [R] next item of each row.
-        window_stride (int): from 1 on; beyond L it counts as L.
+        window_stride (int or str): from 1 on, beyond L it counts as L; or "auto".
 
     Returns:
         TrainingSequences: its targets sum to R.
     """
     order, grows, slides = _chains(users, histories, lengths, targets)
-    window_stride, index = min(window_stride, histories.shape[1]), np.arange(len(order))
+    limit, index = histories.shape[1], np.arange(len(order))
+    longest = ~np.append(grows[1:], False)[: len(order)]
+    others = lengths[order][longest & ~slides].sum()  # tokens of what is within the limit
+    window_stride = stride_of(window_stride, limit, slides.sum(), others)
     before_slides = np.maximum.accumulate(np.where(slides, 0, index)) if len(order) else index
     within_stride = slides & ((index - before_slides - 1) % window_stride != 0)
     return _groups(order, starts=~(grows | within_stride))
+
+
+def stride_of(wanted, limit, beyond, others):
+    """Return how many pairs beyond the limit share a window.
+
+    Args:
+        wanted (int or str): a number, cut to the limit; "auto" is 1, which is exact, unless windows of single pairs
+            make most of the tokens of an epoch: then it is half of the limit.
+        limit (int): L.
+        beyond (int): pairs whose history is beyond the limit.
+        others (int): tokens of all else.
+    """
+    if wanted != AUTO:
+        return min(wanted, limit)
+    shared, exact = max(limit // 2, 1), others + beyond * limit
+    if beyond * limit <= others or shared == 1:
+        return 1
+    if is_first():
+        LOGGER.info(
+            "histories are long: pairs beyond the first %d items of a user train in windows of %d pairs, with their "
+            "latest %d to %d items, about %s tokens an epoch; --window_stride=1 is exact, with %s tokens",
+            limit, shared, limit - shared + 1, limit, f"{others + beyond * limit // shared:,}", f"{exact:,}",
+        )  # fmt: skip
+    return shared
 
 
 def windows(users, histories, lengths, targets):

@@ -7,7 +7,7 @@ from recbole_vqrec.config import read_props
 from recbole_vqrec.errors import VQRecError, examples, nearest, refuse_other
 
 PERMUTATION = "items.permutation."
-PRESET_KEYS, STAGE_KEYS = {"load", "add_id", "stages"}, {"name", "train", "epochs", "learning_rate"}
+PRESET_KEYS, STAGE_KEYS = {"load", "add_id", "permutation", "stages"}, {"name", "train", "epochs", "learning_rate"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,18 @@ def preset_of(config):
     refuse_other("preset", name, presets)
     preset = presets[name]
     _refuse_other_keys(f"preset {name}", preset, PRESET_KEYS)
-    return {"load": [], "add_id": False, "stages": [], **preset}
+    return {"load": [], "add_id": False, "permutation": "soft", "stages": [], **preset}
+
+
+def permutation_of(options):
+    """Return the permutation where none is named: the preset's, or a soft one where stages that are given train it.
+
+    Args:
+        options (dict-like): finetune_stages, preset, presets.
+    """
+    given = [stage for stage in options["finetune_stages"] or [] if isinstance(stage.get("train"), dict)]
+    trained = any(pattern.startswith(PERMUTATION) for stage in given for pattern in stage["train"])
+    return "soft" if trained else preset_of(options)["permutation"]
 
 
 def stages_of(config, model):

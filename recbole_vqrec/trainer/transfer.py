@@ -21,7 +21,7 @@ from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
 from recbole_vqrec.quantization.item_codes import PADDING_CODE
 from recbole_vqrec.quantization.quantizers import load_quantizer
 from recbole_vqrec.trainer import checkpoint
-from recbole_vqrec.trainer.stages import preset_of
+from recbole_vqrec.trainer.stages import permutation_of, preset_of
 
 # What the pre-trained weights fix; anything else may differ in fine-tuning.
 INHERITED = (
@@ -47,13 +47,13 @@ def inherited_options(options):
     """Return the options that a pre-trained run sets in fine-tuning, where the user sets none.
 
     Args:
-        options (dict): checkpoint, preset, presets, item_representation.
+        options (dict): checkpoint, preset, presets, finetune_stages.
 
     Raises:
         VQRecError: no checkpoint given although the preset loads from one, none there, or an unknown preset.
     """
     preset = preset_of(options)
-    inherited, pretrained = {} if preset["load"] else {"permutation": "none"}, {}
+    inherited, pretrained = {"permutation": permutation_of(options)}, {}
     if options["checkpoint"] is not None:
         pretrained = checkpoint.load(options["checkpoint"])[2]["config"]
         inherited.update({name: pretrained[name] for name in INHERITED if name in pretrained})

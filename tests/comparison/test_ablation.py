@@ -42,8 +42,11 @@ def test_rows_are_those_of_the_paper_and_ours(pretrained):
     assert rows["VQRec"]["permutation"] == "hard" and rows["without permutation"]["permutation"] == "none"
     assert rows["reuse quantizer"]["reuse_quantizer"] == "source" and rows["reuse quantizer"]["item_codes"] is None
     assert all(row["learning_rate"] == 0.01 and row["stage"] == "finetune" for row in rows.values())
+    scratch = rows["without pre-training"]
+    assert (scratch["preset"], scratch["permutation"]) == ("scratch", "none")
     both = ablation.ablation_rows(pretrained, manifest, {}, without_negatives="other")
     assert both["without semi-synthetic negatives"]["checkpoint"].endswith("/other")
+    assert both["VQRec"]["permutation"] == "soft"  # learned, as in the paper
 
 
 def test_the_command_runs_every_row_and_resumes(pretrained, tmp_path, monkeypatch):

@@ -158,7 +158,7 @@ def test_each_row_gets_the_same_number_of_trials_at_most():
     assert some == trials(run, 4)
     assert all(trial.options["epochs"] == 3 and trial.trial.items() <= trial.options.items() for trial in some)
     assert stated_options("GRU4Rec", "beauty") == {"hidden_size": 300, "embedding_size": 300}
-    assert stated_options("SASRec", "OR") == {"hidden_size": 300, "inner_size": 256, "window_stride": 25}
+    assert stated_options("SASRec", "OR") == {"hidden_size": 300, "inner_size": 256}
 
 
 def test_rows_of_a_file_are_models_with_options_of_their_own(tiny, in_process, tmp_path):

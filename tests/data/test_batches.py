@@ -43,7 +43,7 @@ def loader_of(model="VQRec", **options):
 
 
 def test_all_positions_train_the_pairs_of_the_prefix_rows(tiny):
-    config, loader = loader_of(MAX_ITEM_LIST_LENGTH=4)
+    config, loader = loader_of(MAX_ITEM_LIST_LENGTH=4, window_stride=1)
     expected = []
     for rows in loader:
         for history, length, target in zip(rows["item_id_list"], rows["item_length"], rows["item_id"]):
@@ -55,7 +55,7 @@ def test_all_positions_train_the_pairs_of_the_prefix_rows(tiny):
     assert sorted(found) == sorted(expected)
 
 
-def test_long_histories_are_said_to_train_faster_with_a_stride(tiny, caplog):
+def test_long_histories_train_in_windows_and_that_is_said(tiny, caplog):
     def said(**options):
         caplog.clear()
         with caplog.at_level("INFO", "recbole_vqrec"):
@@ -63,10 +63,11 @@ def test_long_histories_are_said_to_train_faster_with_a_stride(tiny, caplog):
         tokens = int(batches.lengths[batches.sequences.row].sum())
         return [record.getMessage() for record in caplog.records if record.name == "recbole_vqrec"], tokens
 
-    (text,), tokens = said(MAX_ITEM_LIST_LENGTH=2)
-    assert "--window_stride=10" in text and f"{tokens:,} tokens an epoch" in text
-    nothing, fewer = said(MAX_ITEM_LIST_LENGTH=2, window_stride=2)
-    assert nothing == [] and fewer < tokens
+    nothing, exact = said(MAX_ITEM_LIST_LENGTH=4, window_stride=1)
+    assert nothing == []
+    (text,), fewer = said(MAX_ITEM_LIST_LENGTH=4)
+    assert "windows of 2 pairs, with their latest 3 to 4 items" in text and f"with {exact:,} tokens" in text
+    assert 2 * fewer <= exact + 8 * 20  # a window that is not full counts as one
     assert said()[0] == []
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_vqrec.data.sequences import prefix_groups, windows
+from recbole_vqrec.data.sequences import prefix_groups, stride_of, windows
 
 
 def rows_of(sequences, limit, newest_first=False):
@@ -59,6 +59,21 @@ def test_a_stride_shares_windows_and_still_trains_every_target_once():
     for history, target in pairs_of(rows, grouped):
         assert list(history) == items[target - 1 - len(history) : target - 1]  # the latest items
         assert len(history) >= min(target - 1, 6 - 4 + 1)
+
+
+@pytest.mark.parametrize(
+    "length, targets",
+    [(11, [8, 1, 1]), (19, [8, 4, 4, 2])],  # tokens of single pairs 16 of 38, 80 of 102
+)
+def test_auto_shares_windows_where_single_pairs_make_most_of_the_tokens(length, targets):
+    rows = rows_of({0: list(range(1, length + 1)), 1: [1, 2, 3, 4, 5, 6, 7, 8], 2: [1, 2, 3, 4, 5, 6, 7, 8]}, limit=8)
+    expected = targets + [7, 7]
+    assert prefix_groups(*rows, window_stride="auto").targets.tolist() == expected
+
+
+@pytest.mark.parametrize("beyond, others, stride", [(0, 100, 1), (3, 12, 1), (10, 40, 1), (10, 39, 2), (5, 0, 2)])
+def test_auto_stride(beyond, others, stride):
+    assert stride_of("auto", 4, beyond, others) == stride
 
 
 def test_rows_that_are_no_prefixes_stay_on_their_own():

@@ -70,7 +70,28 @@ def test_sizes_come_from_the_checkpoint(pretrained):
     trainer, _ = prepared(pretrained)
     assert trainer.config["hidden_size"] == 16 and trainer.config["model"] == "VQRec"
     assert trainer.config["temperature"] == 0.1  # fine-tuning's own, not the 0.07 of pre-training
-    assert trainer.model.items.permutation.scores.shape == (4, 8, 8)
+    assert trainer.model.items.permutation.assignment.shape == (4, 8)
+
+
+@pytest.mark.parametrize(
+    "given, permutation, learned",
+    [
+        ({}, "fixed", False),
+        ({"preset": "full", "permutation": "soft"}, "soft", True),
+        ({"preset": "inductive"}, "soft", True),
+        ({"preset": "inductive", "permutation": "fixed"}, "fixed", False),
+        ({"preset": "scratch"}, "none", False),
+        ({"preset": "mine", "presets": {"mine": {"stages": []}}}, "soft", True),
+        ({"finetune_stages": [{"name": "permutation", "train": {"items.permutation.*": 1}}]}, "soft", True),
+        ({"finetune_stages": [{"name": "all", "train": {"*": 1}}]}, "fixed", False),
+    ],
+)
+def test_the_preset_names_the_permutation_unless_it_is_given(pretrained, given, permutation, learned):
+    trainer, _ = prepared(pretrained, **given)
+    assert trainer.config["permutation"] == permutation
+    names = [name for name, value in trainer.model.named_parameters() if value.requires_grad]
+    assert ("items.permutation.scores" in names) == learned
+    assert any(stage.name == "permutation" for stage in trainer.stages) == (learned and "presets" not in given)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +99,7 @@ def test_sizes_come_from_the_checkpoint(pretrained):
     [
         ("inductive", INDUCTIVE),
         ("transductive", INDUCTIVE | {"items.id_embedding.weight"}),
-        ("full", "everything"),
+        ("full", "all but the permutation"),
         ("scratch", "everything"),
         ("zero_shot", set()),
     ],
@@ -87,7 +108,9 @@ def test_what_trains_is_what_the_preset_says(pretrained, preset, trained):
     trainer, (train, valid, _) = prepared(pretrained, preset=preset, epochs=2, stopping_step=5)
     before = state_after_loading(trainer, train)
     trainer.fit(train, valid)
-    assert changed(trainer, before) == (set(before) if trained == "everything" else trained)
+    if isinstance(trained, str):
+        trained = set(before) - {"items.permutation.scores"} if "but" in trained else set(before)
+    assert changed(trainer, before) == trained
 
 
 def test_weights_come_from_the_checkpoint_unless_from_scratch(pretrained):
@@ -124,7 +147,7 @@ def test_what_the_best_epoch_was_scored_with_is_saved_loaded_and_tested(pretrain
 
 
 def test_the_best_epoch_may_be_in_the_first_stage(pretrained):
-    trainer, (train, valid, test) = prepared(pretrained, epochs=3, stopping_step=9)
+    trainer, (train, valid, test) = prepared(pretrained, permutation="soft", epochs=3, stopping_step=9)
     scores = iter([0.5, 0.9, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1])
     original = trainer._valid_epoch
     trainer._valid_epoch = lambda *args, **kwargs: (next(scores), original(*args, **kwargs)[1])
@@ -135,7 +158,7 @@ def test_the_best_epoch_may_be_in_the_first_stage(pretrained):
 
 
 def test_the_permutation_is_fixed_after_its_stage(pretrained):
-    trainer, (train, valid, _) = prepared(pretrained, epochs=2, stopping_step=9)
+    trainer, (train, valid, _) = prepared(pretrained, permutation="soft", epochs=2, stopping_step=9)
     trainer.fit(train, valid)
     permutation = trainer.model.items.permutation
     assert permutation.fixed and (permutation.assignment.sort(dim=1).values == torch.arange(8)).all()
@@ -175,7 +198,7 @@ def test_stages_of_ones_own(pretrained):
 
 
 def test_a_fine_tuned_run_can_be_fine_tuned_again_with_its_permuted_table(pretrained):
-    trainer, (train, valid, _) = prepared(pretrained, permutation_start="random", epochs=1)
+    trainer, (train, valid, _) = prepared(pretrained, permutation="soft", permutation_start="random", epochs=1)
     trainer.fit(train, valid)
     expected = trainer.model.eval().items.code_vectors()
     trainer._save_checkpoint(0)
@@ -301,7 +324,8 @@ def test_resume_points_stay_until_the_last_stage_has_ended(pretrained, monkeypat
         enter(self, number, start)
 
     monkeypatch.setattr(FinetuneTrainer, "_enter", noted)
-    run = quick_start.finetune("other", pretrained, None, options(epochs=2, checkpoint_epochs=1))["run"]
+    given = options(permutation="soft", epochs=2, checkpoint_epochs=1)
+    run = quick_start.finetune("other", pretrained, None, given)["run"]
     assert found[0] == 0 and found[1] > 0 and newest_first(run) == []
 
 
