@@ -2,7 +2,7 @@
 
 import click
 
-from recbole_vqrec.cli.common import one_line_errors
+from recbole_vqrec.cli.common import one_line_errors, tell_failures
 from recbole_vqrec.cli.run import RECBOLE_STYLE, options_of
 
 
@@ -29,3 +29,4 @@ def ablate(dataset, checkpoint, without_negatives, seeds, out, processes, config
         dataset, checkpoint, out, seeds, without_negatives, config_files.split(), options, processes, say=click.echo
     )
     click.echo(f"\n{path.read_text(encoding='utf-8')}")
+    tell_failures(out)

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, examples
 
 
 def one_line_errors(function):
@@ -23,6 +23,16 @@ def one_line_errors(function):
             sys.exit(130)
 
     return wrapped
+
+
+def tell_failures(out):
+    """Exit with code 1 where runs of a comparison have failed, once the report of the others is written."""
+    from recbole_vqrec.comparison.runs import failures
+
+    failed = [f"{dataset} {row} {run}" for dataset, row, run, _ in failures(out)]
+    if failed:
+        click.echo(f"{len(failed)} failed: {examples(failed)}; the same command tries again", err=True)
+        sys.exit(1)
 
 
 def dataset_options(command, required=True):

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from recbole_vqrec.cli.common import one_line_errors
+from recbole_vqrec.cli.common import one_line_errors, tell_failures
 from recbole_vqrec.cli.run import options_of
 from recbole_vqrec.errors import VQRecError
 
@@ -28,6 +28,8 @@ EXTRA = {"ignore_unknown_options": True, "allow_extra_args": True}
 def compare(datasets, models, out, seeds, tune, processes, rows, data_path, config_files, source, arguments):
     """Train and test models on data sets with several seeds, and report; what is there is not repeated.
 
+    A run that fails does not stop the others, but the exit code is 1 then.
+
     \b
     Example: recbole-vqrec compare --datasets Scientific,OR --models SASRec,VQRec --seeds 5 --out reports/main
     Options of all runs are written as in RecBole: --epochs=2
@@ -37,7 +39,8 @@ def compare(datasets, models, out, seeds, tune, processes, rows, data_path, conf
     from recbole_vqrec.report.comparison_report import write_report
 
     if source:
-        return write_report(source, say=click.echo)
+        write_report(source, say=click.echo)
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the processes of the runs as well
     names = {"--datasets": _names(datasets), "--models": _names(models)}
     for option, given in names.items():
@@ -46,9 +49,10 @@ def compare(datasets, models, out, seeds, tune, processes, rows, data_path, conf
     options = options_of(arguments)
     if data_path:
         options["data_path"] = data_path
-    return run_comparison(
+    run_comparison(
         *names.values(), out, seeds, tune, processes, config_files.split(), options, read_rows(rows), say=click.echo
     )
+    tell_failures(out)
 
 
 def _names(text):
