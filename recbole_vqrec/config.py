@@ -2,100 +2,18 @@
 
 import ast
 import contextlib
-import copy
-import functools
 from pathlib import Path
 
 import recbole.config
 import yaml
 
 from recbole_vqrec import compat, distributed, registry
-from recbole_vqrec.errors import VQRecError, nearest, refuse_other
+from recbole_vqrec.defaults import known_options, own_defaults, parse_yaml, props_folder, read_props, yaml_loader
+from recbole_vqrec.errors import VQRecError, nearest
 from recbole_vqrec.evaluation.metric_options import refuse_wrong_metrics
 from recbole_vqrec.option_types import refuse_wrong_values
 
-# Options that RecBole 1.2.1 reads but no yaml file of it lists.
-UNLISTED_OPTIONS = {"encoding", "contrast", "sim", "use_filter", "tail_ratio", "eta"}
-# What is run and where, rather than how; set by launchers.
-LAUNCH_OPTIONS = {
-    "model", "dataset", "config_files", "config_file", "models",
-    "nproc", "ip", "port", "world_size", "offset", "group_offset", "local_rank",
-}  # fmt: skip
-STAGES = ("train", "pretrain", "finetune")
 NO_NEGATIVES = {"distribution": "none", "sample_num": "none", "alpha": "none", "dynamic": False, "candidate_num": 0}
-
-
-def props_folder():
-    """Return the folder of our props: inside the package when installed from a wheel, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    return next(folder for folder in (here / "props", here.parent / "props") if folder.is_dir())
-
-
-def parse_yaml(path):
-    """Return the content of a yaml file as RecBole reads it, 1e-3 being a number; {} of an empty one."""
-    with open(path, encoding="utf-8") as file:
-        return yaml.load(file, Loader=_yaml_loader()) or {}
-
-
-_read_props = functools.lru_cache(maxsize=None)(parse_yaml)  # ours and RecBole's files do not change while we run
-
-
-def read_props(name):
-    """Return the content of a file below props/, "download.yaml" for example; not to be changed."""
-    return _read_props(props_folder() / name)
-
-
-@functools.lru_cache(maxsize=None)
-def _yaml_loader():
-    """Return RecBole's own yaml loader, which reads 1e-3 as a number."""
-    return recbole.config.Config._build_yaml_loader(None)
-
-
-def own_defaults(model, dataset=None, stage="train", recipe="paper"):
-    """Return our default options for a model, a data set, a stage and a recipe, every one from props yaml.
-
-    Args:
-        model (str): model name; None for a model without props of ours.
-        dataset (str, optional): data set name.
-        stage (str): one of STAGES; "train" has no file of its own.
-        recipe (str): "paper", which has no file either, or another of props/recipe/.
-
-    Raises:
-        VQRecError: no such stage or recipe.
-    """
-    refuse_other("stage", stage, STAGES)
-    folder = props_folder()
-    recipes = {file.name.partition(".")[0] for file in folder.glob("recipe/*.yaml")}
-    refuse_other("recipe", recipe, ["paper", *sorted(recipes)])
-    files = [folder / "overall.yaml", folder / "item_codes.yaml", folder / "model" / f"{model}.yaml"]
-    if stage != "train":
-        files += [folder / f"{stage}.yaml", folder / "model" / f"{model}.{stage}.yaml"]
-    if dataset:
-        files.append(folder / "dataset" / f"{dataset}.yaml")
-    texts = registry.known(model).dataset in (registry.TEXT_DATASET, registry.CODES_DATASET)
-    parts = ["", f".{model}", f".{model}.{stage}"]
-    if texts:
-        parts.insert(1, ".texts")
-    files += [folder / "recipe" / f"{recipe}{part}.yaml" for part in parts]
-    defaults = {}
-    for file in files:
-        if file.is_file():
-            defaults.update(_read_props(file))
-    return copy.deepcopy(defaults)  # RecBole writes into nested values
-
-
-@functools.lru_cache(maxsize=None)
-def known_options():
-    """Return every option name that RecBole's or our props, or RecBole's argument lists, define."""
-    from recbole.utils import dataset_arguments, evaluation_arguments, general_arguments, training_arguments
-
-    names = LAUNCH_OPTIONS | UNLISTED_OPTIONS
-    names = names.union(dataset_arguments, evaluation_arguments, general_arguments, training_arguments)
-    recbole_properties = Path(recbole.config.__file__).resolve().parent.parent / "properties"
-    for file in [*props_folder().rglob("*.yaml"), *recbole_properties.rglob("*.yaml")]:
-        if file.name not in ("url.yaml", "kg_url.yaml", "comparison.yaml"):
-            names.update(_read_props(file))
-    return frozenset(names)
 
 
 class Config(recbole.config.Config):
@@ -149,7 +67,7 @@ class Config(recbole.config.Config):
                     config_dict[key] = words.get(value.lower(), value)
                     if value[:1] in ("[", "{"):  # as yaml writes lists, without quotes
                         with contextlib.suppress(yaml.YAMLError):
-                            config_dict[key] = yaml.load(value, Loader=_yaml_loader())
+                            config_dict[key] = yaml.load(value, Loader=yaml_loader())
         return config_dict
 
     def _get_model_and_dataset(self, model, dataset):

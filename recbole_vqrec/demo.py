@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 
 from recbole_vqrec import quick_start
-from recbole_vqrec.config import props_folder, stage_options
+from recbole_vqrec.config import stage_options
+from recbole_vqrec.defaults import props_folder
 from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.preprocess.merge import merge_datasets
 from recbole_vqrec.preprocess.ml_100k import WHOLE, preprocess_genres

@@ -3,7 +3,8 @@ import re
 import pytest
 from small import small_config
 
-from recbole_vqrec.config import props_folder, read_props, stage_options
+from recbole_vqrec.config import stage_options
+from recbole_vqrec.defaults import props_folder, read_props
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.option_types import OptionType, option_types, typed_option
 

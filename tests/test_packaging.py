@@ -17,7 +17,7 @@ def test_props_are_found_in_a_wheel(tmp_path):
     subprocess.run(build, check=True, capture_output=True)
     installed = tmp_path / "installed"
     zipfile.ZipFile(next(tmp_path.glob("recbole_vqrec-*.whl"))).extractall(installed)
-    code = "from recbole_vqrec.config import own_defaults, props_folder; "
+    code = "from recbole_vqrec.defaults import own_defaults, props_folder; "
     code += "print(props_folder(), own_defaults('VQRec')['plm'])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(installed)}

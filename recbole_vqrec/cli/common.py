@@ -65,7 +65,7 @@ def props_options(file, flags):
 @functools.lru_cache(maxsize=None)
 def props_with_comments(file):
     """Return name -> (default as text, comment) of a props yaml."""
-    from recbole_vqrec.config import props_folder
+    from recbole_vqrec.defaults import props_folder
 
     found = {}
     for line in (props_folder() / file).read_text(encoding="utf-8").splitlines():

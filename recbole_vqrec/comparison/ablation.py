@@ -5,7 +5,8 @@ from pathlib import Path
 
 from recbole_vqrec import registry
 from recbole_vqrec.comparison.compare import compare
-from recbole_vqrec.config import external_options, own_defaults, read_props, stage_options
+from recbole_vqrec.config import external_options, stage_options
+from recbole_vqrec.defaults import own_defaults, read_props
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.encode import encode_dataset
 from recbole_vqrec.report.ablation_report import write_ablation

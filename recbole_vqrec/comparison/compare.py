@@ -10,7 +10,8 @@ from recbole_vqrec import registry
 from recbole_vqrec.comparison.executor import execute_all
 from recbole_vqrec.comparison.runs import Run
 from recbole_vqrec.comparison.tuning import best_trial, stated_options, trials
-from recbole_vqrec.config import external_options, known_options, own_defaults
+from recbole_vqrec.config import external_options
+from recbole_vqrec.defaults import known_options, own_defaults
 from recbole_vqrec.errors import VQRecError, nearest
 from recbole_vqrec.report.comparison_report import write_report
 

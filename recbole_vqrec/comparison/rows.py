@@ -2,7 +2,7 @@
 
 import yaml
 
-from recbole_vqrec.config import parse_yaml
+from recbole_vqrec.defaults import parse_yaml
 from recbole_vqrec.errors import VQRecError
 
 

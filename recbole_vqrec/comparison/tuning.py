@@ -3,7 +3,7 @@
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
 from recbole_vqrec.comparison.runs import Run
-from recbole_vqrec.config import read_props
+from recbole_vqrec.defaults import read_props
 
 
 def stated_options(model, dataset):

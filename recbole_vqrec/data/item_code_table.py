@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.config import read_props
+from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess.record import read_record
 from recbole_vqrec.quantization.item_codes import KIND, ItemCodes

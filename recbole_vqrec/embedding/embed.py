@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.config import read_props
+from recbole_vqrec.defaults import read_props
 from recbole_vqrec.embedding import processes
 from recbole_vqrec.embedding.shards import Shards
 from recbole_vqrec.embedding.text_encoder import KIND, TextEncoder

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.config import own_defaults
+from recbole_vqrec.defaults import own_defaults
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.interchange import inert_pickle
 from recbole_vqrec.trainer import checkpoint

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from recbole_vqrec.config import read_props
+from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError, examples, nearest, refuse_other
 
 RATINGS = {"2018": ["{}.csv", "{}_5.json", "{}.json"], "2023": ["{}.csv", "{}.jsonl"]}

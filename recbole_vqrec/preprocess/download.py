@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import requests
 
-from recbole_vqrec.config import read_props
+from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess.amazon_categories import full_category
 from recbole_vqrec.preprocess.transfer import RemoteFile, fetch, verify

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.config import LAUNCH_OPTIONS, known_options
+from recbole_vqrec.defaults import LAUNCH_OPTIONS, known_options
 from recbole_vqrec.errors import VQRecError, examples
 
 KIND = "checkpoint"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from recbole_vqrec.config import read_props
+from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError, examples, nearest, refuse_other
 
 PERMUTATION = "items.permutation."

@@ -8,7 +8,8 @@ from small import SMALL, write_inter, write_vectors
 from recbole_vqrec import quick_start
 from recbole_vqrec.cli import main
 from recbole_vqrec.comparison import ablation, executor
-from recbole_vqrec.config import read_props, stage_options
+from recbole_vqrec.config import stage_options
+from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.encode import encode_dataset
 

@@ -14,7 +14,7 @@ from recbole_vqrec.comparison import executor, worker
 from recbole_vqrec.comparison.compare import LOCK, compare
 from recbole_vqrec.comparison.runs import Run, failures, finished_runs
 from recbole_vqrec.comparison.tuning import best_trial, stated_options, trials
-from recbole_vqrec.config import known_options, read_props
+from recbole_vqrec.defaults import known_options, read_props
 from recbole_vqrec.errors import VQRecError
 
 OPTIONS = {**SMALL, "topk": [5, 10], "valid_metric": "NDCG@10"}

@@ -6,7 +6,8 @@ from recbole.data import data_preparation
 
 from recbole_vqrec import quick_start
 from recbole_vqrec.cli.item_codes import encode
-from recbole_vqrec.config import read_props, stage_options
+from recbole_vqrec.config import stage_options
+from recbole_vqrec.defaults import read_props
 from recbole_vqrec.data.dataset import ItemCodesDataset, SequenceDataset, create_dataset
 from recbole_vqrec.data.item_code_table import codes_name, encode_command
 from recbole_vqrec.errors import VQRecError

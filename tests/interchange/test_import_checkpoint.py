@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from recbole.model.layers import TransformerEncoder
 from small import small_config
 
-from recbole_vqrec.config import own_defaults
+from recbole_vqrec.defaults import own_defaults
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.interchange.import_checkpoint import import_checkpoint

@@ -12,7 +12,7 @@ from recbole_vqrec.cli import main
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess import download as stage
 from recbole_vqrec.preprocess import transfer
-from recbole_vqrec.config import read_props
+from recbole_vqrec.defaults import read_props
 from recbole_vqrec.preprocess.download import amazon_files, category_files, online_retail_files
 from recbole_vqrec.preprocess.transfer import RemoteFile
 
