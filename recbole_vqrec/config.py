@@ -13,6 +13,7 @@ from recbole_vqrec.errors import VQRecError, nearest
 from recbole_vqrec.evaluation.metric_options import refuse_wrong_metrics
 from recbole_vqrec.option_types import refuse_wrong_values
 
+NONE_BY_NAME = ("permutation", "none")  # a value of its own, where none of other options is ~
 NO_NEGATIVES = {"distribution": "none", "sample_num": "none", "alpha": "none", "dynamic": False, "candidate_num": 0}
 
 
@@ -60,7 +61,7 @@ class Config(recbole.config.Config):
         """Read text values as Python literals; unlike RecBole, "12-3" stays text and nothing is evaluated."""
         words = {"true": True, "false": False, "none": None, "null": None, "~": None}
         for key, value in config_dict.items():
-            if isinstance(value, str):
+            if isinstance(value, str) and (key, value) != NONE_BY_NAME:
                 try:
                     config_dict[key] = ast.literal_eval(value)
                 except (ValueError, SyntaxError):
@@ -111,6 +112,8 @@ class Config(recbole.config.Config):
         from recbole_vqrec.trainer.transfer import INHERITED, inherited_options
 
         if not all(name in self.external_config_dict for name in INHERITED):  # else the options of a fine-tuned run
+            if self.external_config_dict.get("permutation", "") is None:  # ~ says: the preset's
+                del self.external_config_dict["permutation"]
             options = {**self.internal_config_dict, **self.external_config_dict}
             self.internal_config_dict.update(inherited_options(options))
 
@@ -138,6 +141,8 @@ class Config(recbole.config.Config):
         folder = Path(options["data_path"]) / self.dataset
         options["eval_args"] = {**read_props("overall.yaml")["eval_args"], **options["eval_args"]}
         refuse_wrong_metrics(options)
+        if options["eval_args"].get("order") != "TO":
+            raise VQRecError(f"eval_args: order: {options['eval_args'].get('order')}, sequences need TO, order of time")
         super()._set_default_parameters()
         # RecBole always reads its own ml-100k; the one of this project, made by its preprocessing, has texts.
         if (folder / f"{self.dataset}.inter").is_file():

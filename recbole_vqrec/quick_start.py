@@ -11,6 +11,7 @@ from recbole_vqrec import distributed, registry
 from recbole_vqrec.config import Config, external_options, stage_options
 from recbole_vqrec.data.dataset import create_dataset, item_ids_of, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
+from recbole_vqrec.defaults import own_defaults, read_props
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.evaluation.user_ranks import RankCollector
 from recbole_vqrec.inference.catalogue_files import write_catalogue
@@ -25,6 +26,7 @@ from recbole_vqrec.trainer.create import create_trainer
 from recbole_vqrec.trainer.domain_validation import DomainValidation
 from recbole_vqrec.trainer.resume import resume_point
 
+OF_OPTIMIZER = ("learner", "learning_rate", "weight_decay")  # its state is in the checkpoint
 OF_FINETUNING = ("checkpoint", "preset", "finetune_stages")  # what a run without its stage would be mistaken for
 
 
@@ -59,6 +61,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     network = create_model(config, train_data._dataset)
     trainer = create_trainer(config, network)
     start_log(config, trainer.run_folder)
+    _tell_what_is_not_read(config)
     getLogger().info(config)
     getLogger().info(data)
     getLogger().info(network)
@@ -150,12 +153,23 @@ def _config(model, dataset, config_file_list, config_dict):
     if not given.get("resume"):
         config = Config(model, dataset, config_file_list, given)
         _refuse_options_of_finetuning(config)
+        if config["stage"] != "train":
+            purpose = " to be fine-tuned after" if config["stage"] == "finetune" else ""
+            registry.refuse_without_pretraining(config["model"], config.model_class, purpose)
         return config
     _, _, manifest = checkpoint.load(resume_point(given["resume"]))
     for what, asked in (("model", model), ("dataset", dataset), ("stage", given.get("stage"))):
         if asked not in (None, manifest[what]):
             raise VQRecError(f"{given['resume']}: a run of {what} {manifest[what]}, asked for is {asked}")
-    options = {**manifest["config"], **external_options(config_file_list, given)}
+    given = external_options(config_file_list, given)
+    own = manifest["config"]
+    changed = [name for name in OF_OPTIMIZER if name in given and given[name] != own.get(name)]
+    if changed:
+        raise VQRecError(
+            f"{examples(changed)}: of the optimizer, which a resumed run goes on with as it was; leave the option out, "
+            "or start a new run"
+        )
+    options = {**own, **given}
     return Config(manifest["model"], manifest["dataset"], None, options)
 
 
@@ -164,6 +178,16 @@ def _refuse_options_of_finetuning(config):
     wrong = [name for name in OF_FINETUNING if config.external_config_dict.get(name) is not None]
     if config["stage"] != "finetune" and wrong:
         raise VQRecError(f"{examples(wrong)}: of stage finetune, this is {config['stage']}; say --stage=finetune")
+
+
+def _tell_what_is_not_read(config):
+    """Log options that were given, in a file that serves all stages for example, and that another stage would read."""
+    read = own_defaults(config["model"], stage=config["stage"])
+    others = [name for name in config.external_config_dict if name not in read]
+    for stage in ("finetune", "pretrain"):
+        given = [name for name in others if name in read_props(f"{stage}.yaml")]
+        if given:
+            getLogger().warning(f"not read, of stage {stage}: {examples(given, 8)}")
 
 
 def _stage(options, stage):

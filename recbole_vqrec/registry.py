@@ -92,6 +92,18 @@ def of(config):
     return known(None if bears_our_name(config["model"], config.model_class) else config["model"])
 
 
+def refuse_without_pretraining(name, model_class, purpose=""):
+    """Raise `VQRecError` unless a model has a loss to be pre-trained with.
+
+    Args:
+        name (str): of the model.
+        model_class (type): of the model.
+        purpose (str): what it was to be done for, for the message.
+    """
+    if not hasattr(model_class, "pretraining_loss"):
+        raise VQRecError(f"{name} has no pre-training{purpose}; VQRec has")
+
+
 def entry(name):
     """Return the `ModelEntry` of a model name, ours first, any RecBole sequential model next.
 

@@ -46,6 +46,7 @@ def test_several_models_make_one_table(tiny):
     [
         (["run", "--model=VQRek", "--dataset=tiny"], "unknown model 'VQRek', did you mean 'VQRec'?"),
         (["run", "--models=VQRec,SASRecc", "--dataset=tiny"], "unknown model 'SASRecc', did you mean 'SASRec'?"),
+        (["run", "--model=SASRec", "--models=VQRec", "--dataset=tiny"], "model and models are both given"),
         (
             ["run", "--model=VQRec", "--dataset=tiny", "--codebok=3"],
             "unknown option 'codebok', did you mean 'codebooks'?",

@@ -140,6 +140,11 @@ def test_a_part_of_eval_args_leaves_the_others_as_they_are(tiny):
     assert config["eval_args"]["order"] == "TO" and config["eval_args"]["mode"] == {"valid": "uni5", "test": "uni5"}
 
 
+def test_another_order_than_that_of_time(tiny):
+    with pytest.raises(VQRecError, match="eval_args: order: RO, sequences need TO"):
+        small_config(eval_args={"order": "RO"})
+
+
 def test_an_empty_config_file_sets_nothing_and_a_folder_is_none(tiny, tmp_path):
     (tmp_path / "x.yaml").write_text("# epochs: 3\n")
     assert Config("VQRec", "tiny", ["x.yaml"], {"epochs": 4})["epochs"] == 4

@@ -50,6 +50,8 @@ def _run_here(options):
         from recbole_vqrec.demo import demo
 
         return demo(config_dict=options)
+    if taken["model"] and taken["models"]:
+        raise VQRecError("model and models are both given; name all of them in models, or one in model")
     said = ""
     if taken["models"]:
         results, table = quick_start.compare(taken["models"], taken["dataset"], taken["config_files"], options)

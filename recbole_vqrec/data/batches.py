@@ -203,6 +203,9 @@ def training_batches(config, loader, default):
         raise VQRecError(f"training_batches: {config['model']} cannot learn from '{chosen}', use auto or '{default}'")
     if chosen == registry.STOCK_ROWS or not isinstance(loader, torch.utils.data.DataLoader):
         return loader
-    return SequenceBatches(
-        loader, chosen, config["train_batch_size"], config["max_tokens"], config["window_stride"]
-    )
+    stride = config["window_stride"]
+    batches = SequenceBatches(loader, chosen, config["train_batch_size"], config["max_tokens"], stride)
+    if chosen == registry.ALL_POSITIONS and stride == sequences.AUTO:
+        found = batches.sequences
+        sequences.tell_windows(batches.lengths[found.row], found.targets, batches.histories.shape[1])
+    return batches

@@ -22,7 +22,7 @@ from recbole_vqrec.data.item_pairs import item_pairs
 from recbole_vqrec.data.mixed_domains import mixed
 from recbole_vqrec.data.prefix_rows import PrefixRows, repeat_log_odds, training_counts
 from recbole_vqrec.data.text_vector_table import load_text_vectors
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, examples
 
 LARGEST_SCORE_MATRIX = 1 << 26  # users x items scored at once in evaluation, 256 MB of float32
 
@@ -72,10 +72,19 @@ class SequenceDataset(SequentialDataset):
             explain_bad_line(filepath, self.config["field_separator"])
             raise VQRecError(f"{filepath}: {' '.join(str(error).split())}") from error
         if source == FeatureSource.INTERACTION:
+            self._refuse_columns_left_out(features)
             refuse_missing_values(filepath, features, (self.uid_field, self.iid_field, self.time_field))
             if self.benchmark_filename_list is not None:
                 self._keep_latest_items(features)
         return features
+
+    def _refuse_columns_left_out(self, features):
+        lacking = [name for name in self._needed_columns() if name not in features]
+        if lacking:
+            raise VQRecError(
+                f"load_col: {self.config['load_col']}, of the .inter file it lacks {examples(lacking)}; say "
+                f"load_col: {{inter: [{', '.join(self._needed_columns())}]}}"
+            )
 
     def _needed_columns(self):
         """Return the columns that the interaction file has to have; files that are split have their order already."""

@@ -66,10 +66,15 @@ class MixedDomains:
 
     def __init__(self, config):
         super().__init__(config)
-        self.domains, self.item_domain = self._domains_of(self.field2id_token[self.iid_field])
+        if self.benchmark_filename_list is not None:
+            raise VQRecError(
+                f"{self.dataset_name}: pre-training reads interactions, not the prefix rows of benchmark_filename; "
+                f"it needs {self.dataset_name}.inter, which 'recbole-vqrec import-unisrec' makes of the authors' files"
+            )
         self._change_feat_format()
         self._items = self.inter_feat[self.iid_field].numpy().astype(np.int32)
         self._users = self.inter_feat[self.uid_field].numpy().astype(np.int32)
+        self.domains, self.item_domain = self._domains_of(self.field2id_token[self.iid_field])
         self.training = self._training_sequences(config["window_stride"], held_out=bool(config["validate"]))
         if not len(self.training):
             raise VQRecError(f"{self.dataset_name}: no user has two interactions to train on")
@@ -82,7 +87,8 @@ class MixedDomains:
     def _domains_of(self, tokens):
         """Return domain names, and the domain number of each item [N]."""
         ids = pd.Series(tokens[1:], dtype=str)
-        named = (read_record(self.dataset_path, self.dataset_name) or {}).get("options", {}).get("datasets")
+        record = read_record(self.dataset_path, self.dataset_name)
+        named = (record or {}).get("options", {}).get("datasets")
         if named:
             number = np.full(len(ids), -1)
             for index, name in sorted(enumerate(named), key=lambda pair: len(pair[1])):  # the longest name wins
@@ -93,9 +99,11 @@ class MixedDomains:
                     f"({examples(ids[number < 0])}); merge the data sets again"
                 )
             return list(named), np.concatenate([[-1], number])
-        if not ids.str.contains("-", regex=False).all():
-            return [self.dataset_name], np.concatenate([[-1], np.zeros(len(ids), dtype=np.int64)])
         number, names = pd.factorize(ids.str.split("-", n=1).str[0])
+        of_row = number[self._items - 1]
+        crossed = (of_row[1:] != of_row[:-1]) & (self._users[1:] == self._users[:-1])
+        if record or crossed.any() or not ids.str.contains("-", regex=False).all():  # not merged by anyone
+            return [self.dataset_name], np.concatenate([[-1], np.zeros(len(ids), dtype=np.int64)])
         return list(names), np.concatenate([[-1], number])
 
     def _user_ranges(self):

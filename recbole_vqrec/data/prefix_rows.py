@@ -48,9 +48,30 @@ def training_counts(dataset):
         dataset (SequentialDataset): the training split.
     """
     rows = dataset.inter_feat
-    first = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"][rows[dataset.item_list_length_field] == 1, 0]
-    seen = torch.cat([rows[dataset.iid_field], first])
-    return torch.bincount(seen, minlength=dataset.item_num).numpy()
+    histories = rows[f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"]
+    shortest = rows[dataset.item_list_length_field] == 1  # one a user, or all of them where the history limit is 1
+    columns = rows[dataset.uid_field], histories[:, 0], rows[dataset.iid_field]
+    first = _first_items(*(column[shortest].numpy() for column in columns))
+    seen = np.concatenate([rows[dataset.iid_field].numpy(), first])
+    return np.bincount(seen, minlength=dataset.item_num)
+
+
+def _first_items(users, items, targets):
+    """Return the first item of each user, given the rows with histories of one item.
+
+    RecBole writes a user's rows from the first on, the authors from the last on; the rows are read in the direction in
+    which more of them go on from the target of the row before.
+
+    Args:
+        users, items, targets (np.ndarray): user, only item and next item of each row.
+    """
+    order = np.argsort(users, kind="stable")
+    users, items, targets = users[order], items[order], targets[order]
+    same = users[1:] == users[:-1]
+    onward, back = (same & (targets[:-1] == items[1:])).sum(), (same & (items[:-1] == targets[1:])).sum()
+    if back > onward:
+        users, items = users[::-1], items[::-1]
+    return items[np.unique(users, return_index=True)[1]]
 
 
 def repeat_log_odds(dataset):

@@ -79,16 +79,26 @@ def stride_of(wanted, limit, beyond, others):
     """
     if wanted != AUTO:
         return min(wanted, limit)
-    shared, exact = max(limit // 2, 1), others + beyond * limit
-    if beyond * limit <= others or shared == 1:
-        return 1
-    if is_first():
+    return max(limit // 2, 1) if beyond * limit > others else 1
+
+
+def tell_windows(lengths, targets, limit):
+    """Log that pairs share windows, for who has not asked for it; nothing where none do.
+
+    Args:
+        lengths, targets (np.ndarray): [S] items and pairs of each training sequence.
+        limit (int): L.
+    """
+    beyond = (lengths == limit) & (targets < limit)
+    stride = targets[beyond].max(initial=1)
+    if stride > 1 and is_first():
+        tokens = lengths.sum()
+        exact = tokens + ((targets[beyond] - 1) * limit).sum()
         LOGGER.info(
             "histories are long: pairs beyond the first %d items of a user train in windows of %d pairs, with their "
-            "latest %d to %d items, about %s tokens an epoch; --window_stride=1 is exact, with %s tokens",
-            limit, shared, limit - shared + 1, limit, f"{others + beyond * limit // shared:,}", f"{exact:,}",
+            "latest %d to %d items, %s tokens an epoch; --window_stride=1 is exact, with %s tokens",
+            limit, stride, limit - stride + 1, limit, f"{tokens:,}", f"{exact:,}",
         )  # fmt: skip
-    return shared
 
 
 def windows(users, histories, lengths, targets):

@@ -16,14 +16,12 @@ def table(results, style="simple"):
         style (str): of tabulate.
     """
     metrics = list(dict.fromkeys(metric for result in results for metric in _in_table_order(result["test_result"])))
-    short = {"recall": "R", "ndcg": "N", "hit": "Hit"}
-    names = [f"{short.get(metric.split('@')[0], metric.split('@')[0])}@{metric.split('@')[1]}" for metric in metrics]
     rows = [
         [result["model"], *(f"{result['test_result'].get(metric, float('nan')):.4f}" for metric in metrics)]
         + [result["epochs"], f"{result['seconds']:.0f}", f"{result['peak_memory'] / 2**20:,.0f}"]
         for result in results
     ]
-    headers = ["model", *names, "epochs", "seconds", "peak MB"]
+    headers = ["model", *map(_heading, metrics), "epochs", "seconds", "peak MB"]
     align = ("left", *["right"] * (len(headers) - 1))
     return tabulate(rows, headers, tablefmt=style, colalign=align, disable_numparse=True)
 
@@ -42,6 +40,12 @@ def domain_table(result, style="simple"):
     rows.append(["all users", *(f"{found[metric]:.4f}" for metric in metrics)])
     headers = ["validation", *(metric.replace("recall", "R").replace("ndcg", "N") for metric in metrics)]
     return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
+
+
+def _heading(metric):
+    """Return "R@10" for "recall@10"; GAUC has no cut-off."""
+    kind, *limit = metric.split("@")
+    return "@".join([{"recall": "R", "ndcg": "N", "hit": "Hit"}.get(kind, kind), *limit])
 
 
 def _in_table_order(metrics):

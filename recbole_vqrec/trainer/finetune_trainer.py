@@ -1,6 +1,5 @@
 """Fine-tuning in stages through RecBole's training loop, which runs once for each stage."""
 
-from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.resume import resume_point
 from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
@@ -18,12 +17,10 @@ class FinetuneTrainer(SequenceTrainer):
         model (VQRec): the model of the new domain.
 
     Raises:
-        VQRecError: as `stages_of`; the model cannot be pre-trained.
+        VQRecError: as `stages_of`.
     """
 
     def __init__(self, config, model):
-        if not hasattr(model, "pretraining_loss"):
-            raise VQRecError(f"{config['model']} has no pre-training to be fine-tuned after; VQRec has")
         self.stages = stages_of(config, model)
         self.stage, self._stage_number, self._resumed = None, 0, False
         super().__init__(config, model)

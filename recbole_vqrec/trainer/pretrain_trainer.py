@@ -1,6 +1,6 @@
 """Contrastive pre-training through RecBole's training loop: batches of mixed domains, Eq. 8, validation per domain."""
 
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.data.sequences import AUTO, tell_windows
 from recbole_vqrec.progress import StepBar
 from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
 
@@ -10,22 +10,21 @@ class PretrainTrainer(SequenceTrainer):
 
     Args:
         config (Config): RecBole configuration with the options of props/pretrain.yaml.
-        model (SequentialRecommender): the model.
-
-    Raises:
-        VQRecError: the model cannot be pre-trained.
+        model (SequentialRecommender): one that has a loss to be pre-trained with.
     """
-
-    def __init__(self, config, model):
-        if not hasattr(model, "pretraining_loss"):
-            raise VQRecError(f"{config['model']} has no pre-training; VQRec has")
-        super().__init__(config, model)
 
     def _fast_batches(self, train_data):
         return train_data
 
     def _loss_function(self, batches):
         return self.model.pretraining_loss
+
+    def fit(self, train_data, *args, **kwargs):
+        """Train as `SequenceTrainer.fit` does; says first where long histories share windows."""
+        if self.config["window_stride"] == AUTO:
+            trained, limit = train_data.sequences, train_data._dataset.max_item_list_len
+            tell_windows(trained.length, trained.targets, limit)
+        return super().fit(train_data, *args, **kwargs)
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         """Train one epoch; the sum of losses becomes their mean, so that epochs of different length compare."""

@@ -260,7 +260,9 @@ class SequenceTrainer(Trainer):
             return None
         if load_best_model:
             self._load_best(model_file, eval_data._dataset)
-        return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        places = self.config["metric_decimal_place"]
+        return {name: round(float(value), places) for name, value in result.items()}  # GAUC is a float32, json has none
 
     def _full_sort_batch_eval(self, batched_data):
         interaction, scores, rows, items = super()._full_sort_batch_eval(batched_data)

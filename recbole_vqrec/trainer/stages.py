@@ -54,8 +54,8 @@ def permutation_of(options):
     Args:
         options (dict-like): finetune_stages, preset, presets.
     """
-    given = [stage for stage in options["finetune_stages"] or [] if isinstance(stage.get("train"), dict)]
-    trained = any(pattern.startswith(PERMUTATION) for stage in given for pattern in stage["train"])
+    given = _checked("finetune_stages", options["finetune_stages"] or [])
+    trained = any(_of_permutation(pattern) for stage in given for pattern in stage["train"])
     return "soft" if trained else preset_of(options)["permutation"]
 
 
@@ -69,28 +69,57 @@ def stages_of(config, model):
     Raises:
         VQRecError: a stage with an unknown or missing entry, or a pattern that no parameter has.
     """
-    given = config["finetune_stages"]
-    stages = preset_of(config)["stages"] if given is None else given
+    where, stages = "finetune_stages", config["finetune_stages"]
+    if stages is None:
+        where, stages = f"preset {config['preset']}", preset_of(config)["stages"]
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    made = [_stage(stage, config, names) for stage in stages]
+    made = [_stage(stage, config, names) for stage in _checked(where, stages)]
     return [stage for stage in made if stage.rates and stage.epochs]
 
 
+def _checked(where, stages):
+    """Return stages as they were given, once they are known to be a list of well-formed ones."""
+    if not isinstance(stages, (list, tuple)) or not all(isinstance(stage, dict) for stage in stages):
+        raise VQRecError(f"{where}: {stages}, expected a list of stages, [{{name: NAME, train: {{pattern: factor}}}}]")
+    for stage in stages:
+        _refuse_other_keys(where, stage, STAGE_KEYS)
+        train, epochs, rate = stage.get("train"), stage.get("epochs"), stage.get("learning_rate", 1)
+        if "name" not in stage or not isinstance(train, dict) or not all(isinstance(name, str) for name in train):
+            raise VQRecError(f"{where}: {stage}, expected a name and train: {{pattern: factor of learning_rate}}")
+        if not all(_is_number(factor) and factor >= 0 for factor in train.values()):
+            raise VQRecError(f"{where}: train: {train}, expected numbers of at least 0 as factors of learning_rate")
+        if epochs is not None and (not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 0):
+            raise VQRecError(f"{where}: epochs: {epochs!r}, expected a whole number of at least 0")
+        if not _is_number(rate) or rate <= 0:
+            raise VQRecError(f"{where}: learning_rate: {rate!r}, expected a number above 0")
+    return stages
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _of_permutation(pattern):
+    """Tell whether a pattern means the permutation; one for everything does not, the stages before have fixed it."""
+    return pattern.startswith(PERMUTATION.removesuffix("."))
+
+
 def _stage(stage, config, parameters):
-    _refuse_other_keys("finetune_stages", stage, STAGE_KEYS)
-    if "name" not in stage or not isinstance(stage.get("train"), dict):
-        raise VQRecError(f"finetune_stages: {stage}, expected a name and train: {{pattern: factor of learning_rate}}")
     base, rates = float(stage.get("learning_rate", config["learning_rate"])), {}
     for pattern, factor in stage["train"].items():
         found = [name for name in parameters if fnmatch(name, pattern)]
-        if not found and not pattern.startswith(PERMUTATION):
+        if not found and not _of_permutation(pattern):
             hint = nearest(pattern, parameters)
             raise VQRecError(
                 f"finetune_stages: stage '{stage['name']}' trains '{pattern}', which no parameter is{hint}"
             )
-        # a pattern for everything does not mean the permutation, which the stages before it have fixed
-        permutes = pattern.startswith(PERMUTATION)
-        rates.update({n: base * factor for n in found if permutes or not n.startswith(PERMUTATION)})
+        meant = [n for n in found if _of_permutation(pattern) or not n.startswith(PERMUTATION)]
+        if found and not meant:
+            raise VQRecError(
+                f"finetune_stages: stage '{stage['name']}' trains '{pattern}', which is the permutation alone; "
+                f"write '{PERMUTATION}*' if that is meant"
+            )
+        rates.update({n: base * factor for n in meant})
     epochs = stage.get("epochs")
     return Stage(stage["name"], rates, config["epochs"] if epochs is None else epochs)
 

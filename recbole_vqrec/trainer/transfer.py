@@ -13,13 +13,14 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
+from recbole_vqrec.inference.catalogue_files import read_catalogue
 from recbole_vqrec.model.code_permutation import CodePermutation
 from recbole_vqrec.model.reference_permutation import ReferencePermutation
 from recbole_vqrec.quantization import code_matching
 from recbole_vqrec.quantization.domain import refuse_different
 from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
 from recbole_vqrec.quantization.item_codes import PADDING_CODE
-from recbole_vqrec.quantization.quantizers import load_quantizer
+from recbole_vqrec.quantization.quantizers import load_quantizer, quantizer_of
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.stages import permutation_of, preset_of
 
@@ -179,11 +180,13 @@ def _start(config, dataset, path, tensors, manifest):
     if name == "random":
         return code_matching.match_at_random(*layout, config["permutation_seed"])
     if name == "usage":
-        own, others = dataset.item_codes, tensors["model.items.item_codes"]
+        own, others = dataset.item_codes, tensors.get("model.items.item_codes")
+        if others is None:  # imported from a file that has none
+            raise VQRecError(f"{path}: has no item codes whose usage could be counted; set permutation_start: random")
         return code_matching.match_usage(*(_uses(codes, layout) for codes in (own, others)))
     refuse_other("permutation_start", name, STARTS)
-    remedy = "set permutation_start: usage or random"
-    other = load_quantizer(pretrained_codes(path, manifest), remedy)
+    remedy = f"set permutation_start: {'usage or random' if 'model.items.item_codes' in tensors else 'random'}"
+    other = _pretrained_quantizer(path, manifest, remedy)
     if name == "quantizers":
         own = load_quantizer(codes_path(config["data_path"], config["dataset"], config), remedy)
         return code_matching.match_centroids(own, other)
@@ -197,19 +200,34 @@ def _uses(item_codes, layout):
     return np.delete(counts, PADDING_CODE).reshape(layout)
 
 
-def pretrained_codes(path, manifest):
+def _pretrained_quantizer(path, manifest, remedy):
+    """Return the quantizer of a run's codes: what its folder keeps; the data set may have new codes by now."""
+    path = Path(path)
+    if not artifacts.catalogue_file(path.parent).is_file():
+        return load_quantizer(pretrained_codes(path, manifest, remedy), remedy)
+    kept = read_catalogue(path.parent)[0].quantizer
+    if not kept:
+        raise VQRecError(f"{path}: holds no quantizer, as with random codes or several quantizers; {remedy}")
+    return quantizer_of(kept)
+
+
+def pretrained_codes(path, manifest, remedy="encode it again"):
     """Return the code file, with its quantizer, of a run: the copy in its folder, else the data set's.
+
+    Args:
+        path (Path): of the checkpoint.
+        manifest (dict): of the checkpoint.
+        remedy (str): what to do if neither is there.
 
     Raises:
         VQRecError: neither is there.
     """
-    path, options = Path(path), manifest["config"]
+    options = manifest["config"]
     copies = sorted(path.parent.glob("*codes.safetensors"))
     file = codes_path(Path(options["data_path"]) / manifest["dataset"], manifest["dataset"], options)
     for candidate in (*copies, file):
         if candidate.is_file():
             return candidate
     raise VQRecError(
-        f"{file}: the codes of {path} are not there, their quantizer cannot be matched; "
-        "put the file there, or set permutation_start: usage or random"
+        f"{file}: the codes of {path} are not there, their quantizer cannot be matched; put the file there, or {remedy}"
     )

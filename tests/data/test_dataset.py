@@ -102,6 +102,11 @@ def test_missing_data_is_named(tmp_path):
         SequenceDataset(small_config("SASRec", "none"))
 
 
+def test_a_column_left_out_by_load_col_is_named(tiny):
+    with pytest.raises(VQRecError, match=r"load_col: .* lacks timestamp; say load_col: {inter: \[user_id, item_id, time"):
+        create_dataset(small_config(load_col={"inter": ["user_id", "item_id"]}))
+
+
 def test_missing_codes_say_how_to_make_them_and_which_there_are(tiny):
     with pytest.raises(VQRecError, match="encode --dataset tiny.*there are tiny.small.codes.safetensors"):
         ItemCodesDataset(small_config(item_codes=None))

@@ -103,6 +103,37 @@ def test_names_of_the_merge_record_win(tmp_path):
     assert numbers["a-x"] == 0 and numbers["a-b-x"] == 1
 
 
+@pytest.mark.parametrize(
+    "record, sequences",
+    [
+        ({"source": "atomic", "options": {}}, {"u": ["a-x", "a-y", "a-z"], "v": ["b-x", "b-y", "b-z"]}),
+        (None, {"u": ["a-x", "b-y", "a-z"], "v": ["b-x", "b-y", "b-z"]}),  # a user of both
+        (None, {"u": ["a-x", "a-y", "z"], "v": ["b-x", "b-y", "b-z"]}),
+    ],
+)
+def test_ids_with_a_dash_are_no_domains_where_nobody_has_merged_any(tmp_path, record, sequences):
+    folder = tmp_path / "dataset" / "mix"
+    write_inter(folder, "mix", sequences)
+    write_codes(folder, "mix", sorted({item for items in sequences.values() for item in items}))
+    if record:
+        record = {"kind": "preprocessed data set", "format": 1, **record}
+        (folder / "mix.preprocess.json").write_text(json.dumps(record))
+    dataset = mix()
+    assert dataset.domains == ["mix"] and set(dataset.item_domain[1:].tolist()) == {0}
+
+
+def test_prefix_rows_are_no_interactions_to_pre_train_on(tmp_path):
+    folder = tmp_path / "dataset" / "mix"
+    folder.mkdir(parents=True)
+    for split in ("train", "valid", "test"):
+        rows = "u\ti1 i2\ti3\nv\ti2\ti1\n"
+        header = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
+        (folder / f"mix.{split}.inter").write_text(header + rows)
+    write_codes(folder, "mix", ["i1", "i2", "i3"])
+    with pytest.raises(VQRecError, match="mix: pre-training reads interactions, not the prefix rows"):
+        mix()
+
+
 def test_a_domain_of_one_user_and_sequences_of_length_one(tmp_path):
     write_domains(tmp_path / "dataset", one={"u": list("abcd")}, many={f"u{n}": ["x"] for n in range(5)})
     dataset = mix()

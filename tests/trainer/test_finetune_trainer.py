@@ -81,6 +81,11 @@ def test_sizes_come_from_the_checkpoint(pretrained):
         ({"preset": "inductive"}, "soft", True),
         ({"preset": "inductive", "permutation": "fixed"}, "fixed", False),
         ({"preset": "scratch"}, "none", False),
+        ({"permutation": None}, "fixed", False),
+        ({"permutation": "~"}, "fixed", False),
+        ({"permutation": "none"}, "none", False),
+        ({"preset": "inductive", "permutation": "none"}, "none", False),
+        ({"finetune_stages": [{"name": "permutation", "train": {"items.permutation*": 1}}]}, "soft", True),
         ({"preset": "mine", "presets": {"mine": {"stages": []}}}, "soft", True),
         ({"finetune_stages": [{"name": "permutation", "train": {"items.permutation.*": 1}}]}, "soft", True),
         ({"finetune_stages": [{"name": "all", "train": {"*": 1}}]}, "fixed", False),
@@ -265,6 +270,19 @@ def test_recbole_style(pretrained):
             "unknown entry 'epoch', did you mean 'epochs'",
         ),
         ({"finetune_stages": [{"name": "a", "train": ["*"]}]}, "expected a name and train"),
+        ({"finetune_stages": [{"name": "a", "train": {1: 1}}]}, "expected a name and train"),
+        ({"finetune_stages": {"name": "a", "train": {"*": 1}}}, "expected a list of stages"),
+        ({"finetune_stages": ["a"]}, "expected a list of stages"),
+        ({"finetune_stages": [{"name": "a", "train": {"*": "fast"}}]}, "expected numbers of at least 0 as factors"),
+        ({"finetune_stages": [{"name": "a", "train": {"*": -1}}]}, "expected numbers of at least 0 as factors"),
+        ({"finetune_stages": [{"name": "a", "train": {"*": 1}, "epochs": "few"}]}, "epochs: 'few', expected a whole"),
+        ({"finetune_stages": [{"name": "a", "train": {"*": 1}, "epochs": -2}]}, "epochs: -2, expected a whole"),
+        ({"finetune_stages": [{"name": "a", "train": {"*": 1}, "learning_rate": 0}]}, "learning_rate: 0, expected"),
+        (
+            {"permutation": "soft", "finetune_stages": [{"name": "a", "train": {"items.perm*": 1}}]},
+            "trains 'items.perm\\*', which is the permutation alone",
+        ),
+        ({"preset": "mine", "presets": {"mine": {"stages": "all"}}}, "preset mine: all, expected a list of stages"),
         ({"stage": "finetun"}, "stage: 'finetun' is none of .*did you mean 'finetune'"),
     ],
 )
@@ -346,6 +364,38 @@ def test_codes_of_another_pooling_are_refused(pretrained, other, tmp_path):
         quick_start.finetune("other", pretrained, None, options())
 
 
+def test_the_quantizer_is_the_runs_own_though_the_data_set_has_been_encoded_again(other, tmp_path):
+    draw = np.random.default_rng(3)
+    vectors = draw.normal(size=(12, 8)).astype(np.float32)
+
+    def encode(name, seed):
+        quantizer = ProductQuantizer.train(np.random.default_rng(seed).normal(size=(40, 8)).astype(np.float32), 4, 8)
+        path = tmp_path / "dataset" / name / f"{name}.small.codes.safetensors"
+        ItemCodes(ITEMS, quantizer.encode(vectors), 8, {"dataset": name}).save(path, quantizer.tensors())
+
+    def start():
+        trainer, (train, _, _) = prepared(run, permutation_start="quantizers", preset="zero_shot")
+        state_after_loading(trainer, train)
+        return trainer.model.items.permutation.assignment
+
+    for name in ("tiny", "other"):
+        encode(name, seed=1)
+    run = quick_start.run("VQRec", "tiny", None, dict(OPTIONS))["run"]
+    before = start()
+    assert (before == torch.arange(8)).all()
+    encode("tiny", seed=2)
+    assert torch.equal(start(), before)
+
+
+def test_usage_of_a_checkpoint_without_item_codes(pretrained, monkeypatch):
+    tensors, item_ids, manifest = checkpoint.load(pretrained)
+    tensors.pop("model.items.item_codes")
+    monkeypatch.setattr(checkpoint, "load", lambda path: (dict(tensors), item_ids, manifest))
+    with pytest.raises(VQRecError, match="has no item codes whose usage could be counted; set permutation_start: random"):
+        trainer, (train, _, _) = prepared(pretrained)
+        state_after_loading(trainer, train)
+
+
 def test_a_model_without_pre_training_is_not_fine_tuned(other):
     run = quick_start.run("SASRec", "tiny", None, dict(OPTIONS))["run"]
     with pytest.raises(VQRecError, match="SASRec has no pre-training to be fine-tuned after"):
@@ -356,6 +406,20 @@ def test_a_model_without_pre_training_is_not_fine_tuned(other):
 def test_options_of_fine_tuning_need_its_stage(tiny, given):
     with pytest.raises(VQRecError, match=f"{next(iter(given))}: of stage finetune, this is train; say --stage=finetune"):
         quick_start.run("VQRec", "tiny", None, {**OPTIONS, **given})
+
+
+@pytest.mark.parametrize("model", ["ItemCoOccurrence", "SASRec"])
+def test_a_model_without_pre_training_is_not_pre_trained(tiny, model):
+    with pytest.raises(VQRecError, match=f"{model} has no pre-training; VQRec has"):
+        quick_start.pretrain(None, "tiny", model, None, dict(OPTIONS))
+
+
+def test_options_of_another_stage_are_said_to_be_of_no_use(tiny, caplog):
+    with caplog.at_level("WARNING"):
+        quick_start.run("VQRec", "tiny", None, {**OPTIONS, "permutation": "soft", "semi_synthetic_negatives": 2})
+    said = [record.getMessage() for record in caplog.records]
+    assert "not read, of stage finetune: permutation_start, permutation" in said
+    assert "not read, of stage pretrain: semi_synthetic_negatives" in said
 
 
 def test_a_stage_that_contradicts_the_command(pretrained):

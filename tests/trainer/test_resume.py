@@ -152,6 +152,13 @@ def test_config_files_hold_for_a_resumed_run(tmp_path, monkeypatch):
     assert (config["epochs"], config["stopping_step"]) == (7, 6)
 
 
+def test_a_resumed_run_keeps_its_optimizer(tmp_path, monkeypatch):
+    random_domains(tmp_path / "dataset")
+    folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
+    with pytest.raises(VQRecError, match="learning_rate: of the optimizer, which a resumed run goes on with as it was"):
+        quick_start.run(None, None, None, {"resume": folder, "learning_rate": 0.5})
+
+
 def test_going_on_from_an_earlier_point_leaves_the_later_ones_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "save", lambda path, *args: path.write_text("x"))
     trainer = SimpleNamespace(config=None, model=None, optimizer=None, item_ids=None)
