@@ -2,7 +2,7 @@
 
 import click
 
-from recbole_vqrec.cli.common import one_line_errors, tell_failures
+from recbole_vqrec.cli.common import exit_on_sigterm, one_line_errors, tell_failures
 from recbole_vqrec.cli.run import RECBOLE_STYLE, options_of
 
 
@@ -24,9 +24,10 @@ def ablate(dataset, checkpoint, without_negatives, seeds, out, processes, config
     """
     from recbole_vqrec.comparison import ablation
 
+    exit_on_sigterm()
     options = options_of(arguments)
     path = ablation.ablate(
         dataset, checkpoint, out, seeds, without_negatives, config_files.split(), options, processes, say=click.echo
     )
     click.echo(f"\n{path.read_text(encoding='utf-8')}")
-    tell_failures(out)
+    tell_failures(out, [dataset], ablation.row_names())

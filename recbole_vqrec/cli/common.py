@@ -1,6 +1,7 @@
 """What the commands share: errors as one line, options that repeat."""
 
 import functools
+import signal
 import sys
 
 import click
@@ -25,11 +26,17 @@ def one_line_errors(function):
     return wrapped
 
 
-def tell_failures(out):
-    """Exit with code 1 where runs of a comparison have failed, once the report of the others is written."""
+def exit_on_sigterm():
+    """Let SIGTERM end this process as an exit does, and with it the processes of its runs."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def tell_failures(out, datasets, rows):
+    """Exit with code 1 where runs that were asked for have failed, once the report of the others is written."""
     from recbole_vqrec.comparison.runs import failures
 
-    failed = [f"{dataset} {row} {run}" for dataset, row, run, _ in failures(out)]
+    asked = [(dataset, row, run) for dataset, row, run, _ in failures(out) if dataset in datasets and row in rows]
+    failed = [" ".join(run) for run in asked]
     if failed:
         click.echo(f"{len(failed)} failed: {examples(failed)}; the same command tries again", err=True)
         sys.exit(1)

@@ -1,11 +1,8 @@
 """`recbole-vqrec compare`: the matrix of data sets, models and seeds, and its report."""
 
-import signal
-import sys
-
 import click
 
-from recbole_vqrec.cli.common import one_line_errors, tell_failures
+from recbole_vqrec.cli.common import exit_on_sigterm, one_line_errors, tell_failures
 from recbole_vqrec.cli.run import options_of
 from recbole_vqrec.errors import VQRecError
 
@@ -21,7 +18,7 @@ EXTRA = {"ignore_unknown_options": True, "allow_extra_args": True}
 @click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="runs at a time")
 @click.option("--rows", type=click.Path(), help="yaml file, row name: its options, 'model' among them")
 @click.option("--data-path", help="folder of the data sets")
-@click.option("--config-files", default="", help="yaml files with options of all runs, blank-separated")
+@click.option("--config-files", "--config_files", default="", help="yaml files with options of all runs")
 @click.option("--from", "source", type=click.Path(), help="only make the report again, from the runs in this folder")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @one_line_errors
@@ -41,7 +38,7 @@ def compare(datasets, models, out, seeds, tune, processes, rows, data_path, conf
     if source:
         write_report(source, say=click.echo)
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the processes of the runs as well
+    exit_on_sigterm()
     names = {"--datasets": _names(datasets), "--models": _names(models)}
     for option, given in names.items():
         if not given:
@@ -52,7 +49,7 @@ def compare(datasets, models, out, seeds, tune, processes, rows, data_path, conf
     run_comparison(
         *names.values(), out, seeds, tune, processes, config_files.split(), options, read_rows(rows), say=click.echo
     )
-    tell_failures(out)
+    tell_failures(out, *names.values())
 
 
 def _names(text):

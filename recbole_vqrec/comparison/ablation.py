@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 from recbole_vqrec import registry
-from recbole_vqrec.comparison.compare import compare
+from recbole_vqrec.comparison.compare import compare, refuse_options_of_one_run
 from recbole_vqrec.config import external_options, stage_options
 from recbole_vqrec.defaults import own_defaults, read_props
-from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.encode import encode_dataset
 from recbole_vqrec.report.ablation_report import write_ablation
+from recbole_vqrec.report.comparison_report import write_report
 from recbole_vqrec.trainer import checkpoint
 
 NO_NEGATIVES = "without semi-synthetic negatives"
@@ -38,10 +38,13 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
         VQRecError: as `compare`, `encode_dataset` and fine-tuning; a run of a model that cannot be pre-trained.
     """
     # 1. rows
-    common = {**external_options(config_files), **external_options(None, options)}
+    given = external_options(None, options)
+    refuse_options_of_one_run(given)
+    common = {**external_options(config_files), **given}
+    common.pop("seed", None)
     manifest = checkpoint.load(run)[2]
-    if not hasattr(registry.load(registry.entry(manifest["model"]).model), "pretraining_loss"):
-        raise VQRecError(f"{run}: a run of {manifest['model']}, which has no pre-training to ablate; VQRec has")
+    model = registry.load(registry.entry(manifest["model"]).model)
+    registry.refuse_without_pretraining(f"{run}: a run of {manifest['model']}, which", model, " to ablate")
     rows = ablation_rows(run, manifest, common, without_negatives)
     if without_negatives is None:
         how = "pre-train with --semi_synthetic_negatives=0, give the run as --without-negatives"
@@ -52,7 +55,14 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
     # 3. runs, report
     every = {**rows, BASELINE: {"model": BASELINE, **_without_finetuning(common)}}
     compare([dataset], list(every), out, seeds, processes=processes, rows=every, say=say)
-    return write_ablation(out, dataset, list(rows), say)
+    table = write_ablation(out, dataset, list(rows), say)
+    write_report(out, say=_nothing)  # the table is part of it
+    return table
+
+
+def row_names():
+    """Return the names of the rows that there may be."""
+    return [*read_props("ablation.yaml")["ablations"], BASELINE]
 
 
 def ablation_rows(run, manifest, common, without_negatives=None):
@@ -70,6 +80,8 @@ def ablation_rows(run, manifest, common, without_negatives=None):
         if pretrained is None:
             continue
         own = {key: manifest["dataset"] if value == "pretrained" else value for key, value in own.items()}
+        if "preset" in own:
+            own["finetune_stages"] = None  # stages given for all rows do not take the place of the row's own
         if own.keys() & {"quantizer", "reuse_quantizer"}:
             own["item_codes"] = None  # a name given for all rows does not mean these codes
         stage = {"model": manifest["model"], "stage": "finetune", "checkpoint": os.path.abspath(pretrained)}
@@ -87,6 +99,10 @@ def _encode(dataset, manifest, row, say):
     path, made = encode_dataset(Path(options["data_path"]) / dataset, dataset, options, say=say)
     if not made:
         say(f"{path} (up to date)")
+
+
+def _nothing(line):
+    """Take the lines of a report that has been told already."""
 
 
 def _without_finetuning(options):

@@ -11,8 +11,8 @@ from recbole_vqrec.comparison.executor import execute_all
 from recbole_vqrec.comparison.runs import Run
 from recbole_vqrec.comparison.tuning import best_trial, stated_options, trials
 from recbole_vqrec.config import external_options
-from recbole_vqrec.defaults import known_options, own_defaults
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.defaults import LAUNCH_OPTIONS, known_options, own_defaults, read_props
+from recbole_vqrec.errors import VQRecError, examples, nearest
 from recbole_vqrec.report.comparison_report import write_report
 
 FIRST_SEED = 2020  # RecBole's default
@@ -47,6 +47,8 @@ def compare(
     # 1. what to run
     processes = processes or 1
     given, files = external_options(None, options), external_options(config_files)
+    refuse_options_of_one_run(given)
+    files.pop("seed", None)  # of a file that single runs use as well
     matrix = [_first_run(out, dataset, name, files, given, rows or {}) for dataset in datasets for name in models]
     Path(out).mkdir(parents=True, exist_ok=True)
     try:
@@ -62,6 +64,16 @@ def compare(
         raise VQRecError(f"{out}: another comparison is writing there; wait for it, or choose another --out") from None
 
 
+def refuse_options_of_one_run(given):
+    """Raise `VQRecError` for options of all runs that say what is run, which the table does."""
+    wrong = [name for name in given if name == "seed" or name in LAUNCH_OPTIONS]
+    if wrong:
+        raise VQRecError(
+            f"{examples(wrong)}: not for all runs of a table; its data sets, models, seeds and processes have options "
+            "of their own, see --help"
+        )
+
+
 def _first_run(out, dataset, name, files, given, rows):
     """Return the first run of a row, once model and data set are known to exist."""
     own = dict(rows.get(name, {}))
@@ -69,15 +81,26 @@ def _first_run(out, dataset, name, files, given, rows):
     if name not in rows and name not in registry.model_names():
         raise VQRecError(f"unknown model '{name}'{nearest(name, [*rows, *registry.model_names()])}")
     registry.entry(model)
+    if "/" in name or name in (".", "..") or name != name.strip():
+        raise VQRecError(f"row '{name}': a row's name is that of its folder; expected a name without '/'")
     for option in own:
         if option not in known_options():
             raise VQRecError(f"{name}: unknown option '{option}'{nearest(option, known_options())}")
     options = {**stated_options(model, dataset), **files, **own, **given}
+    _refuse_other_evaluation(name, options)
     data_path = Path(options.get("data_path") or own_defaults(model)["data_path"])
     if not (data_path / dataset).is_dir():
         there = [folder.name for folder in data_path.iterdir() if folder.is_dir()] if data_path.is_dir() else []
         raise VQRecError(f"{data_path / dataset}: data set folder not found{nearest(dataset, there)}; set data_path")
     return Run(str(out), dataset, name, model, FIRST_SEED, {**options, "data_path": os.path.abspath(data_path)})
+
+
+def _refuse_other_evaluation(name, options):
+    """Refuse what has no rank of each test user's target, which the report is made of."""
+    asked, supported = options.get("eval_args") or {}, read_props("overall.yaml")["eval_args"]
+    mode = asked.get("mode", "full")
+    if set(mode.values() if isinstance(mode, dict) else [mode]) != {"full"} or "LS" not in asked.get("split", "LS"):
+        raise VQRecError(f"{name}: eval_args: {asked}, a comparison ranks all items, leave-one-out: {supported}")
 
 
 def _tuned(matrix, budget, processes, given, say):

@@ -21,7 +21,7 @@ def read_rows(file):
         rows = parse_yaml(file)
     except OSError as error:
         raise VQRecError(f"{file}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise VQRecError(f"{file}: not valid yaml ({' '.join(str(error).split())})") from None
     if not isinstance(rows, dict) or not all(isinstance(options, dict) for options in rows.values()):
         raise VQRecError(f"{file}: expected lines of 'row name: {{model: NAME, option: value}}'")

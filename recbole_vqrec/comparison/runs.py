@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.comparison.inputs import changed_inputs
 from recbole_vqrec.errors import VQRecError, examples
 
 FORMAT = 1
@@ -72,7 +73,7 @@ class Run:
         """Return the result of the run, or None where it has not been made.
 
         Raises:
-            VQRecError: made by another version, with other options, or not readable.
+            VQRecError: made by another version, with other options or of other data, or not readable.
         """
         path = self.folder / RESULT
         if not path.is_file():
@@ -86,6 +87,12 @@ class Run:
             raise VQRecError(
                 f"{self.folder}: was run with other options ({examples(told or ['model'])}); give them again, "
                 "choose another --out, or delete the folder"
+            )
+        changed = changed_inputs(self, result.get("inputs", {}))
+        if changed:
+            raise VQRecError(
+                f"{self.folder}: was run on other data, {examples(changed)} changed since; delete the folder, or "
+                "choose another --out"
             )
         return result
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from recbole_vqrec.comparison.inputs import inputs_of
 from recbole_vqrec.comparison.runs import FORMAT, LOG, RESULT, Run
 from recbole_vqrec.errors import VQRecError
 
@@ -44,6 +45,7 @@ def execute(run):
         described = {
             "format": FORMAT, **result, "run": str(run.folder), "row": run.row, "seed": run.seed,
             "run_options": run.as_dict()["options"], "trial": run.trial, "versions": versions(),
+            "inputs": inputs_of(run, made),
         }  # fmt: skip
         (complete / RESULT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         os.replace(complete, run.folder)

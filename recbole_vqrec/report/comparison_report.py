@@ -1,6 +1,7 @@
 """Runs of a comparison -> report.md with plots, and report.html with everything inside; nothing is trained here."""
 
 import base64
+import html
 import re
 import time
 from pathlib import Path
@@ -116,7 +117,7 @@ def _html(text, out):
     body = markdown.markdown(text, extensions=["tables"])
 
     def embedded(match):
-        data = base64.b64encode((out / match.group(1)).read_bytes()).decode()
+        data = base64.b64encode((out / html.unescape(match.group(1))).read_bytes()).decode()
         return f'src="data:image/png;base64,{data}"'
 
     body = re.sub(r'src="([^":]+\.png)"', embedded, body)

@@ -43,6 +43,9 @@ def test_rows_are_those_of_the_paper_and_ours(pretrained):
     assert rows["VQRec"]["permutation"] == "hard" and rows["without permutation"]["permutation"] == "none"
     assert rows["reuse quantizer"]["reuse_quantizer"] == "source" and rows["reuse quantizer"]["item_codes"] is None
     assert all(row["learning_rate"] == 0.01 and row["stage"] == "finetune" for row in rows.values())
+    stages = [{"name": "all", "train": {"*": 1}}]
+    given = ablation.ablation_rows(pretrained, manifest, {"finetune_stages": stages})
+    assert given["VQRec"]["finetune_stages"] == stages and given["without fine-tuning"]["finetune_stages"] is None
     scratch = rows["without pre-training"]
     assert (scratch["preset"], scratch["permutation"]) == ("scratch", "none")
     both = ablation.ablation_rows(pretrained, manifest, {}, without_negatives="other")
@@ -71,7 +74,7 @@ def test_the_command_runs_every_row_and_resumes(pretrained, tmp_path, monkeypatc
     assert (tmp_path / "dataset" / "target" / "target.small-plm.random2x4.codes.safetensors").is_file()
     again = CliRunner().invoke(main, [*arguments, *options])
     assert again.exit_code == 0 and len(calls) == 11, again.output
-    assert Path("reports/ablation/report.md").is_file()
+    assert "## Ablation on target" in Path("reports/ablation/report.md").read_text()
 
 
 def test_a_run_of_a_model_without_pre_training(pretrained, tmp_path):

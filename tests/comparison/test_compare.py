@@ -6,7 +6,7 @@ from pathlib import Path
 import filelock
 import pytest
 from click.testing import CliRunner
-from small import SMALL
+from small import SMALL, write_codes
 
 from recbole_vqrec import registry
 from recbole_vqrec.cli import main
@@ -75,6 +75,51 @@ def test_a_run_that_is_there_is_not_repeated(tiny, in_process):
     assert sorted(in_process[2:]) == ["seed-2020", "seed-2021", "seed-2022", "seed-2022"]
     scores = [result["test_result"] for _, row, _, result in finished_runs("out") if row == "VQRec"]
     assert len(scores) == 3 and scores[0] != scores[1]
+
+
+def test_a_run_on_data_that_have_changed_is_refused(tiny, in_process):
+    small_compare(["VQRec", "SASRec"])
+    codes, inter = tiny / "tiny.small.codes.safetensors", tiny / "tiny.inter"
+    before = codes.read_bytes()
+    write_codes(tiny, "tiny", [f"i{number}" for number in range(11, -1, -1)])
+    with pytest.raises(VQRecError, match="VQRec/seed-2020: was run on other data, tiny.small.codes.safetensors changed"):
+        small_compare(["VQRec", "SASRec"])
+    codes.write_bytes(before)
+    lines = inter.read_text().splitlines(keepends=True)
+    inter.write_text("".join(lines[:-1]))
+    with pytest.raises(VQRecError, match="SASRec/seed-2020: was run on other data, tiny.inter changed since; delete"):
+        small_compare(["SASRec"])
+    inter.write_text("".join(lines))
+    small_compare(["VQRec", "SASRec"])
+    assert len(in_process) == 2
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"seed": 7}, "seed: not for all runs of a table"),
+        ({"model": "SASRec"}, "model: not for all runs of a table"),
+        ({"eval_args": {"mode": "uni5"}}, "SASRec: eval_args: .*a comparison ranks all items, leave-one-out"),
+        ({"eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}}}, "SASRec: eval_args: .*a comparison ranks all items"),
+    ],
+)
+def test_options_that_a_table_cannot_have(tiny, in_process, given, message):
+    with pytest.raises(VQRecError, match=message):
+        small_compare(["SASRec"], **given)
+    assert in_process == []
+
+
+@pytest.mark.parametrize("name", ["VQRec w/o text", "..", " VQRec"])
+def test_a_row_is_named_as_a_folder_can_be(tiny, name):
+    with pytest.raises(VQRecError, match="a row's name is that of its folder"):
+        compare(["tiny"], [name], "out", rows={name: {"model": "VQRec"}})
+
+
+def test_failures_of_rows_that_were_not_asked_for_do_not_count(tiny, in_process):
+    small_compare(["SASRec", "FDSA"])
+    arguments = ["compare", "--datasets", "tiny", "--models", "SASRec", "--out", "out"]
+    result = CliRunner().invoke(main, [*arguments, *(f"--{name}={value}" for name, value in OPTIONS.items())])
+    assert result.exit_code == 0 and failures("out"), result.output
 
 
 def test_a_failed_run_is_tried_again(tiny, in_process):
