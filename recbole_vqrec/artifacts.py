@@ -217,8 +217,15 @@ def fingerprint(path):
 
 
 def fingerprints(*paths):
-    """Return the manifest entry "inputs": file name -> fingerprint of the files an artifact is made from."""
-    return {Path(path).name: fingerprint(path) for path in paths}
+    """Return the manifest entry "inputs": file name -> fingerprint of the files an artifact is made from.
+
+    The second file of a name, from another folder, is "<name>/2", which no file can be called.
+    """
+    found, seen = {}, Counter()
+    for path in dict.fromkeys(map(Path, paths)):
+        seen[path.name] += 1
+        found[f"{path.name}/{seen[path.name]}" if seen[path.name] > 1 else path.name] = fingerprint(path)
+    return found
 
 
 def stale_inputs(path, manifest):

@@ -112,6 +112,17 @@ def test_rows_are_matched_by_id_and_missing_ids_named():
         artifacts.rows_of(["a"], ["y", "a", "z"], "x", "")
 
 
+def test_inputs_of_one_name_are_told_apart(tmp_path):
+    paths = [tmp_path / folder / "x.txt" for folder in "ab"]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(path.parent.name)
+    hashes = [artifacts.file_hash(path) for path in paths]
+    assert artifacts.fingerprints(paths[0]) == {"x.txt": hashes[0]}
+    assert artifacts.fingerprints(*paths) == {"x.txt": hashes[0], "x.txt/2": hashes[1]}
+    assert artifacts.fingerprints(paths[0], str(paths[0])) == {"x.txt": hashes[0]}
+
+
 def test_up_to_date_means_same_options_and_same_inputs(tmp_path):
     source = tmp_path / "source.txt"
     source.write_text("one")

@@ -33,7 +33,14 @@ def _rules(given):
 
 
 def _names(text):
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _text_columns(text):
+    """Return the columns that --text-columns names, each once, or None where it is not given."""
+    from recbole_vqrec.preprocess.item_text import distinct_columns
+
+    return None if text is None else distinct_columns(_names(text))
 
 
 def _make(out, name, source, options, inputs, read, force):
@@ -75,7 +82,7 @@ def amazon(version, ratings, metadata, category, raw, name, raw_text_columns, ou
         ratings, metadata = ratings or found[0], metadata or found[1]
     if not (ratings and metadata and (name or category)):
         raise VQRecError("amazon: give --ratings, --metadata and --name, or --category and --raw")
-    columns = _names(raw_text_columns)
+    columns = _text_columns(raw_text_columns)
     options = {**_rules(given), "raw_text_columns": columns}
 
     def read():
@@ -121,7 +128,7 @@ def atomic(inter, item, name, text_columns, out, force, **given):
     from recbole_vqrec.preprocess.atomic_input import read_atomic
 
     name = name or Path(inter).name.split(".inter")[0]
-    columns = _names(text_columns)
+    columns = _text_columns(text_columns)
     options = {**_rules(given), "text_columns": columns}
     inside = Path(out) / name
     if Path(inter).resolve() == (inside / f"{name}.inter").resolve():
@@ -168,4 +175,4 @@ def merge(datasets, name, data_path, force):
     """
     from recbole_vqrec.preprocess.merge import merge_datasets
 
-    merge_datasets(data_path, _names(datasets) or [], name, force, click.echo)
+    merge_datasets(data_path, _names(datasets), name, force, click.echo)

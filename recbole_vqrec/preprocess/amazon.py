@@ -12,6 +12,7 @@ from recbole_vqrec.preprocess.bad_lines import BadLines
 from recbole_vqrec.preprocess.dataset_files import RawData
 from recbole_vqrec.preprocess.delimited import as_number, id_fault, read_delimited
 from recbole_vqrec.preprocess.interactions import InteractionCollector
+from recbole_vqrec.preprocess.item_text import distinct_columns
 from recbole_vqrec.preprocess.json_lines import as_text, read_json_lines
 from recbole_vqrec.preprocess.raw_files import first_line
 
@@ -83,9 +84,10 @@ def read_amazon(ratings, metadata, version, text_columns, say=print, **reading):
         reading: block_size and progress of `raw_files.blocks`.
 
     Raises:
-        VQRecError: unknown text column, a damaged file, or too many bad lines.
+        VQRecError: no or an unknown text column, a damaged file, or too many bad lines.
     """
     release = RELEASES[version]
+    text_columns = distinct_columns(text_columns)
     for name in text_columns:
         if name not in release.texts:
             raise VQRecError(

@@ -7,6 +7,7 @@ from recbole_vqrec.preprocess.bad_lines import BadLines
 from recbole_vqrec.preprocess.dataset_files import RawData
 from recbole_vqrec.preprocess.delimited import read_delimited
 from recbole_vqrec.preprocess.interactions import InteractionCollector
+from recbole_vqrec.preprocess.item_text import distinct_columns
 from recbole_vqrec.preprocess.raw_files import first_line
 
 
@@ -21,7 +22,7 @@ def read_atomic(inter, item, text_columns=None, say=print, **reading):
         reading: block_size and progress of `raw_files.blocks`.
 
     Raises:
-        VQRecError: a column is missing, a file is damaged, or too many lines are bad.
+        VQRecError: a column is missing, no text column is named, a file is damaged, or too many lines are bad.
     """
     types = _header(inter, ["user_id", "item_id", "timestamp"])
     numbers = [name for name in ("timestamp", "rating") if name in types]
@@ -33,7 +34,10 @@ def read_atomic(inter, item, text_columns=None, say=print, **reading):
 
     types = _header(item, ["item_id"])
     texts = [name for name in types if name != "item_id"]
-    chosen = text_columns or [name for name in texts if types[name] == "token_seq"] or texts
+    if text_columns is not None:
+        chosen = distinct_columns(text_columns)
+    else:
+        chosen = [name for name in texts if types[name] == "token_seq"] or texts
     for name in chosen:
         if name not in texts:
             known = ", ".join(texts)

@@ -16,6 +16,7 @@ from recbole_vqrec.preprocess.raw_files import BLOCK_SIZE, blocks
 BLANKS = " \t\r"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 HOLDS_CONTROL = re.compile(CONTROL).search
+LINE = "line\n"  # column of line numbers: no column of a file has a line break in its name
 
 
 def read_delimited(path, separator, columns, ids, numbers, bad, header=False, encoding="utf-8", **reading):
@@ -33,7 +34,7 @@ def read_delimited(path, separator, columns, ids, numbers, bad, header=False, en
         reading: block_size and progress of `raw_files.blocks`.
 
     Yields:
-        pl.DataFrame: "line" (number in the file), ids and other columns as text without blanks around, numbers as
+        pl.DataFrame: LINE (number in the file), ids and other columns as text without blanks around, numbers as
         Float64.
     """
     reading.setdefault("block_size", BLOCK_SIZE)
@@ -72,7 +73,7 @@ def _at_once(block, line, separator, columns, ids, numbers):
     faulty_number = pl.col(numbers).is_finite().not_().fill_null(True)
     if any(table.select(faulty_id.any()).row(0)) or (numbers and any(table.select(faulty_number.any()).row(0))):
         return None
-    return table.select(pl.int_range(line, line + lines, dtype=pl.Int64).alias("line"), *columns)
+    return table.select(pl.int_range(line, line + lines, dtype=pl.Int64).alias(LINE), *columns)
 
 
 def _line_by_line(block, line, separator, columns, ids, numbers, bad):
@@ -90,7 +91,7 @@ def _line_by_line(block, line, separator, columns, ids, numbers, bad):
             bad.add(number, fault, text)
         else:
             kept.append([number, *fields])
-    schema = {"line": pl.Int64, **{name: pl.Float64 if name in numbers else pl.String for name in columns}}
+    schema = {LINE: pl.Int64, **{name: pl.Float64 if name in numbers else pl.String for name in columns}}
     return pl.DataFrame(kept, schema=schema, orient="row")
 
 

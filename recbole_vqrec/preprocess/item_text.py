@@ -6,6 +6,21 @@ from recbole_vqrec.preprocess.atomic_files import SEPARATOR, read_table
 NOT_TEXT = ("item_id", "domain")  # columns of <D>.item that are no text
 
 
+def distinct_columns(names):
+    """Return names of text columns in their order, each once.
+
+    Args:
+        names (iterable of str): as the user gave them.
+
+    Raises:
+        VQRecError: there are none.
+    """
+    names = list(dict.fromkeys(names))
+    if not names:
+        raise VQRecError("text columns: none are named; name some, such as title,brand, or leave --text-columns out")
+    return names
+
+
 def text_columns_of(path):
     """Return the columns of an item file that are text where none are named: all but item_id and domain."""
     with open(path, encoding="utf-8") as lines:

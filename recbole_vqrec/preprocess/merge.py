@@ -29,7 +29,7 @@ def merge_datasets(data_path, datasets, name, force=False, say=print):
         tuple: the record (dict), and whether the files were written now.
 
     Raises:
-        VQRecError: fewer than two data sets, a name twice, or files missing or faulty.
+        VQRecError: fewer than two data sets, a name twice, files missing or faulty, or an id that two data sets make.
     """
     started = time.monotonic()
     if len(datasets) < 2 or len(set(datasets)) < len(datasets) or name in datasets:
@@ -47,6 +47,8 @@ def merge_datasets(data_path, datasets, name, force=False, say=print):
         inters.append(_interactions(inter, domain))
         items.append(_items(item, domain))
         _refuse_unknown_items(inters[-1], items[-1], inter, item)
+    _refuse_shared_ids("item", dict(zip(datasets, (table["item_id"] for table in items))))
+    _refuse_shared_ids("user", dict(zip(datasets, (table["user_id"] for table in inters))))
     inter, item = pl.concat(inters), pl.concat(items, how="diagonal").fill_null("")
     paths = atomic_files_of(folder, name)
     with artifacts.replace_when_done(paths[0]) as inter_file, artifacts.replace_when_done(paths[1]) as item_file:
@@ -88,3 +90,17 @@ def _refuse_unknown_items(interactions, items, inter, item):
     if len(unknown):
         names = examples(unknown.unique(maintain_order=True))
         raise VQRecError(f"{item}: lacks items of {inter.name} ({names}); add them")
+
+
+def _refuse_shared_ids(what, ids):
+    """Refuse an id that two data sets make: "a-b-1" is item "b-1" of data set a, and item "1" of data set a-b.
+
+    Args:
+        what (str): "item" or "user".
+        ids (dict): data set -> ids with its name in front.
+    """
+    made = pl.concat([column.unique(maintain_order=True) for column in ids.values()])
+    twice = made.filter(made.is_duplicated())
+    if len(twice):
+        domains = " and ".join(domain for domain, column in ids.items() if twice[0] in column)
+        raise VQRecError(f"merge: {what} '{twice[0]}' would come from {domains}; rename one of these data sets")

@@ -11,7 +11,7 @@ from python_calamine import CalamineError, CalamineWorkbook
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess.bad_lines import BadLines
 from recbole_vqrec.preprocess.dataset_files import RawData
-from recbole_vqrec.preprocess.delimited import id_fault, read_delimited
+from recbole_vqrec.preprocess.delimited import LINE, id_fault, read_delimited
 from recbole_vqrec.preprocess.interactions import InteractionCollector
 from recbole_vqrec.preprocess.raw_files import encoding_of, first_line
 
@@ -91,7 +91,7 @@ def _workbook(path, bad):
             bad.add(line, f"invoice or stock code {fault}", ",".join(values))
         else:
             kept.append([line, *values])
-    yield pl.DataFrame(kept, schema={"line": pl.Int64, **dict.fromkeys(NEEDED, pl.String)}, orient="row")
+    yield pl.DataFrame(kept, schema={LINE: pl.Int64, **dict.fromkeys(NEEDED, pl.String)}, orient="row")
 
 
 def _cell_text(value):
@@ -109,5 +109,5 @@ def _with_times(table, bad):
     wrong = pl.col("timestamp").is_null() | pl.col("rating").is_null()
     for row in table.filter(wrong).iter_rows(named=True):
         fault = f"time {row['time']!r} is no m/d/Y H:M" if row["timestamp"] is None else "quantity is not a number"
-        bad.add(row["line"], fault)
+        bad.add(row[LINE], fault)
     return table.filter(~wrong)

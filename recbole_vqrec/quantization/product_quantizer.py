@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_vqrec.errors import refuse_other
+from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.quantization.principal_axes import Whitening, balanced_rotation
 from recbole_vqrec.quantization.quantizer import KMEANS_ROUNDS, Quantizer, check_sizes
 
@@ -60,7 +60,7 @@ class ProductQuantizer(Quantizer):
             whiten (int, optional): whiten to this many dimensions first.
 
         Raises:
-            VQRecError: sizes that cannot be, or an unknown schedule.
+            VQRecError: sizes that cannot be, too few vectors for faiss's rotation, or an unknown schedule.
         """
         import faiss
 
@@ -80,6 +80,7 @@ class ProductQuantizer(Quantizer):
         if rotate:
             rotation = balanced_rotation(vectors, codebooks) if schedule == "balanced" else None
             if rotation is None or iterations:
+                _refuse_too_few(vectors, rotated)
                 rotation = _alternate(faiss, quantizer, vectors, rotation, iterations)
         if schedule == "balanced" or not rotate:
             quantizer.cp.niter = KMEANS_ROUNDS
@@ -118,6 +119,15 @@ class ProductQuantizer(Quantizer):
 
     def _arrays(self):
         return {"rotation": self.rotation, "offset": self.offset, "centroids": self.centroids}
+
+
+def _refuse_too_few(vectors, size):
+    """Refuse vectors [N, d] with N < r = `size`: faiss writes beyond its buffer then, and ends the process."""
+    if len(vectors) < size:
+        raise VQRecError(
+            f"{len(vectors):,} training items are too few for faiss to learn a rotation from, which takes {size:,}; "
+            "choose opq_schedule: balanced with opq_iterations: 0, or give more items"
+        )
 
 
 def _alternate(faiss, quantizer, vectors, rotation, iterations):

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -40,3 +41,12 @@ def test_quotes_are_undone(tmp_path):
     tables = list(delimited.read_delimited(path, ",", COLUMNS, ["user_id"], ["timestamp"], bad, header=True))
     assert [row for table in tables for row in table.rows()] == [(2, "u", 'a, "b"', 1.0), (4, "v", '12" bar', 2.0)]
     assert (bad.count, bad.lines) == (0, 3)
+
+
+@pytest.mark.parametrize("row", ["u,7,1", 'u,"7",1'])  # at once, and line by line
+def test_a_column_may_be_called_line(tmp_path, row):
+    path = tmp_path / "x.csv"
+    path.write_text(f"user_id,line,timestamp\n{row}\n")
+    columns = ["user_id", "line", "timestamp"]
+    (table,) = delimited.read_delimited(path, ",", columns, ["user_id"], ["timestamp"], BadLines(path), header=True)
+    assert table.rows() == [(2, "u", "7", 1.0)] and table["line"].to_list() == ["7"]

@@ -59,6 +59,23 @@ def test_refusals(command, domains, datasets, said):
     assert not (domains / "TA/TA.inter").exists()
 
 
+@pytest.mark.parametrize(
+    ("own", "of_other", "said"),
+    [
+        (("u", "b-1"), ("v", "1"), "item 'a-b-1' would come from a and a-b; rename one of these data sets"),
+        (("b-u", "1"), ("u", "2"), "user 'a-b-u' would come from a and a-b; rename one of these data sets"),
+    ],
+)
+def test_ids_that_coincide_with_their_domains_in_front(command, tmp_path, own, of_other, said):
+    for name, (user, item) in (("a", own), ("a-b", of_other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.inter").write_text(f"{HEAD}{user}\t{item}\t1\n")
+        (tmp_path / name / f"{name}.item").write_text(f"item_id:token\ttitle:token_seq\n{item}\tBall.\n")
+    result = merge(command, tmp_path, "a,a-b")
+    assert result.exit_code == 2 and said in result.stderr
+    assert not (tmp_path / "TA/TA.inter").exists()
+
+
 def test_item_that_is_not_described(command, domains):
     (domains / "toys/toys.item").write_text("item_id:token\ttitle:token_seq\ni9\tBall.\n")
     result = merge(command, domains, "toys,arts")

@@ -191,6 +191,15 @@ def test_options_that_cannot_be(options, clustered, given, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("given", [{"opq_schedule": "faiss"}, {"opq_iterations": 2}])
+def test_faiss_learns_a_rotation_from_as_many_items_as_the_rotation_has_rows(options, clustered, given):
+    given = {**options, "codes_per_codebook": 4, **given}  # 4 codebooks: 8 of 10 dimensions are rotated
+    with pytest.raises(VQRecError, match="7 training items are too few for faiss to learn .* takes 8; choose"):
+        train_quantizer(clustered(7, 10), given)
+    assert train_quantizer(clustered(8, 10), given).rotation.shape == (8, 10)
+    assert train_quantizer(clustered(7, 10), {**options, "codes_per_codebook": 4}).rotation.shape == (8, 10)
+
+
 def test_wrong_size_and_not_finite(trained, options, clustered):
     with pytest.raises(VQRecError, match=r"embeddings of shape \(5, 9\) for a quantizer of vectors of size 10"):
         trained.encode(clustered(5, 9))
