@@ -29,15 +29,15 @@ def refuse_missing_files(folder, dataset, parts=None):
 
 
 def refuse_wrong_header(path, separator, encoding, needed):
-    """Raise `VQRecError` if the first line of an atomic file is not its header, or no line follows.
+    """Raise `VQRecError` if the first line of an atomic file is not its header, no line follows, or bytes are wrong.
 
     Args:
         path (str or Path): the file.
         separator, encoding (str): of the file.
         needed (list of str): columns it has to have.
     """
-    with open(path, encoding=encoding, errors="replace") as lines:
-        header, rows = next(lines, "").rstrip("\n"), next(lines, None)
+    lines = _lines(path, encoding)
+    header, rows = next(lines, "").rstrip("\n"), next(lines, None)
     if header.startswith("\ufeff"):
         raise VQRecError(f"{path}: begins with a byte order mark; save it as UTF-8 without one")
     columns = header.split(separator)
@@ -51,21 +51,46 @@ def refuse_wrong_header(path, separator, encoding, needed):
         raise VQRecError(f"{path}: has a header and no interactions")
 
 
+def _lines(path, encoding):
+    """Yield the lines of a file; raise `VQRecError` that names the first line that is not in its encoding."""
+    try:
+        with open(path, encoding=encoding) as lines:
+            yield from lines
+    except UnicodeDecodeError:
+        number, fault = _first_undecodable(path, encoding)
+        raise VQRecError(
+            f"{path} line {number}: is not {encoding} ({fault}); convert the file, or set encoding to the file's own"
+        ) from None
+
+
+def _first_undecodable(path, encoding):
+    """Return the number of the first line that cannot be decoded, and the fault; the whole file is read for it."""
+    try:
+        Path(path).read_bytes().decode(encoding)
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode(encoding)
+        return before.count("\n") + 1, f"byte 0x{error.object[error.start]:02x}, {error.reason}"
+
+
 def refuse_wrong_field_counts(path, separator, encoding):
-    """Raise `VQRecError` that names the first line with too many or few fields, which pandas shifts or drops."""
-    with open(path, encoding=encoding, errors="replace") as lines:
-        expected = next(lines, "").count(separator)
-        for number, line in enumerate(lines, start=2):
-            if line.count(separator) != expected and line.strip():
-                raise VQRecError(
-                    f"{path} line {number}: {line.count(separator) + 1} fields, the header has {expected + 1}; "
-                    "correct or remove the line"
-                )
+    """Raise `VQRecError` that names the first line with too many or few fields, which pandas shifts or drops.
+
+    Or the first line that is not in the encoding.
+    """
+    lines = _lines(path, encoding)
+    expected = next(lines, "").count(separator)
+    for number, line in enumerate(lines, start=2):
+        if line.count(separator) != expected and line.strip():
+            raise VQRecError(
+                f"{path} line {number}: {line.count(separator) + 1} fields, the header has {expected + 1}; "
+                "correct or remove the line"
+            )
 
 
 def explain_bad_line(path, separator):
     """Raise `VQRecError` that names the first line whose value in a float column is no number, if there is one."""
-    table = pd.read_csv(path, sep=separator, dtype=str, engine="python", on_bad_lines="skip", quoting=3)
+    form = {"sep": separator, "quoting": 3, "encoding_errors": "replace"}  # of text; numbers are ASCII
+    table = pd.read_csv(path, dtype=str, engine="python", on_bad_lines="skip", **form)
     for column in table:
         if str(column).endswith(":float"):
             values = table[column].dropna()

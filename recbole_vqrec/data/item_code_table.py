@@ -3,6 +3,7 @@
 Axis legend: N items with padding, D codebooks, M codes per codebook.
 """
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from recbole_vqrec import artifacts
 from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.preprocess.domain_ids import refuse_shared_ids
 from recbole_vqrec.preprocess.record import read_record
 from recbole_vqrec.quantization.item_codes import KIND, ItemCodes
 
@@ -62,7 +64,7 @@ def load_item_codes(config, tokens):
 
     Raises:
         VQRecError: missing, damaged, out of date, other items, or another D or M than configured; domains whose codes
-            come from different kinds of quantizers.
+            come from different kinds of quantizers, or that make the same item id.
     """
     folder, dataset = Path(config["data_path"]), config["dataset"]
     path = codes_path(folder, dataset, config)
@@ -96,16 +98,18 @@ def _one_file(path, dataset, config):
 def _of_domains(data_path, domains, dataset, config):
     """Return the codes of all domains under the merged data set's item ids."""
     remedy = f"run 'recbole-vqrec encode --datasets {','.join(domains)} --name {dataset}'"
-    item_ids, codes, layouts = [], [], {}
+    item_ids, codes, layouts = {}, [], {}
     for domain in domains:
         path = codes_path(data_path / domain, domain, config)
         if not path.is_file():
             raise VQRecError(f"{path}: {KIND} not found, and {dataset} has none of its own; {remedy}")
         own, _ = _one_file(path, domain, config)
-        item_ids += [f"{domain}-{item_id}" for item_id in own.item_ids]
+        item_ids[domain] = [f"{domain}-{item_id}" for item_id in own.item_ids]
         codes.append(own.codes)
         options = own.manifest.get("options", {})
         layouts[domain] = tuple(options.get(name) for name in ("quantizer", "whiten"))
     if len(set(layouts.values())) > 1:
         raise VQRecError(f"{dataset}: its domains' codes come from different quantizers ({layouts}); {remedy}")
-    return ItemCodes(item_ids, np.concatenate(codes), config["codes_per_codebook"], {"dataset": dataset}), remedy
+    refuse_shared_ids(dataset, "item", item_ids)
+    item_ids, codes = list(chain(*item_ids.values())), np.concatenate(codes)
+    return ItemCodes(item_ids, codes, config["codes_per_codebook"], {"dataset": dataset}), remedy

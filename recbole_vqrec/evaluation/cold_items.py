@@ -13,19 +13,20 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from recbole.utils import get_local_time
 from tabulate import tabulate
 
 from recbole_vqrec import artifacts, quick_start, registry
 from recbole_vqrec.config import stage_options
 from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.embedding.text_encoder import load_embeddings
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.inference.recommender import USERS_AT_ONCE, Recommender
 from recbole_vqrec.model.scoring import top_k
 from recbole_vqrec.preprocess.atomic_files import read_interactions
 from recbole_vqrec.preprocess.item_text import item_texts
-from recbole_vqrec.quantization.encode import encode_dataset
+from recbole_vqrec.quantization.encode import encode_dataset, reuse_remedy, reused_file
+from recbole_vqrec.quantization.quantizers import load_quantizer
+from recbole_vqrec.trainer.run_folder import new_run_folder
 
 CUT_OFFS = (10, 50)
 
@@ -45,12 +46,14 @@ def evaluate_cold_items(model, dataset, share, seed=2020, config_file_list=None,
         tuple: list of (name, cold metrics, warm metrics), and the run folder; metrics is name -> value.
 
     Raises:
-        VQRecError: files missing, a share that leaves no items, or a model that cannot take new items.
+        VQRecError: files missing, an item that is not described, a share that leaves no items, a model that cannot
+            take new items, or item_codes that name a file.
     """
     start = time.perf_counter()
     if registry.entry(model).dataset == registry.SEQUENCE_DATASET:  # before hours of training
         raise VQRecError(f"{model} knows its items by id only, so none can be added; choose a model that reads texts")
     options = stage_options(config_file_list, {k: v for k, v in (config_dict or {}).items() if v is not None})
+    _refuse_code_file(options)
     folder = Path(options["data_path"]) / dataset
     # 1. which items are cold
     sequences = _sequences(folder, dataset)
@@ -58,17 +61,19 @@ def evaluate_cold_items(model, dataset, share, seed=2020, config_file_list=None,
     if not 0 < share < 1 or not 0 < round(share * len(items)) < len(items):
         raise VQRecError(f"cold_items: {share}, expected a share in (0, 1) that holds out some of {len(items):,} items")
     cold = set(np.random.default_rng(seed).choice(items, size=round(share * len(items)), replace=False).tolist())
-    # 2. a data set without them, with a quantizer of its own
-    home = Path(options["checkpoint_dir"]) / f"cold-{model}-{dataset}-{get_local_time()}"
-    _write_warm(folder, home / "dataset" / dataset, dataset, sequences, cold, options)
-    given = {**(config_dict or {}), "data_path": str(home / "dataset"), "checkpoint_dir": str(home)}
+    text = _texts(folder, dataset, items, options)
+    # 2. a data set without them, with a quantizer of its own or the one to reuse
+    reused = _reused_quantizer(options)
+    files = _files(folder, dataset, options)
+    home = new_run_folder({**options, "model": f"cold-{model}", "dataset": dataset})
+    _write_warm(files, home / "dataset" / dataset, dataset, sequences, cold)
+    given = {**(config_dict or {}), "data_path": str(home / "dataset"), "checkpoint_dir": str(home), **reused}
     warm_options = stage_options(config_file_list, given)
     encode_dataset(home / "dataset" / dataset, dataset, warm_options, say=lambda line: None)
     say(f"{len(cold):,} of {len(items):,} items are held out; training on the others")
     # 3. train, add the cold items by text
     run = quick_start.run(model, dataset, config_file_list, given)["run"]
     recommender = Recommender.load(run)
-    text = dict(zip(*item_texts(folder / f"{dataset}.item", options["text_columns"], options["empty_text"] or " ")))
     histories = {user: each[:-1] for user, each in sequences.items() if len(each) > 1}
     targets = {user: sequences[user][-1] for user in histories}
     warm_before = _ranks(recommender, histories, targets)
@@ -112,13 +117,47 @@ def _sequences(folder, dataset):
     return rows.groupby("user_id", sort=False)["item_id"].agg(list).to_dict()
 
 
-def _write_warm(source, target, dataset, sequences, cold, options):
-    """Write the data set without the cold items; texts and embeddings are copies."""
+def _texts(folder, dataset, items, options):
+    """Return item -> text; refuse, before hours of training, an item that has none to be added by."""
+    file = artifacts.atomic_file(folder, dataset, "item")
+    text = dict(zip(*item_texts(file, options["text_columns"], options["empty_text"] or " ")))
+    missing = [item for item in items if item not in text]
+    if missing:
+        raise VQRecError(f"{file}: lacks items of {dataset}.inter ({examples(missing)}); add them")
+    return text
+
+
+def _refuse_code_file(options):
+    """Refuse item_codes that name a file: the codes of the warm items are made anew, and would be written over it."""
+    named = str(options["item_codes"] or "")
+    if named.endswith(".safetensors"):
+        raise VQRecError(
+            f"item_codes: {named}, but codes are made anew without the items that are held out; leave it out, or set "
+            "reuse_quantizer to that file to keep its quantizer"
+        )
+
+
+def _reused_quantizer(options):
+    """Return the option reuse_quantizer as a file, which a data set of another folder finds; {} where it is not set."""
+    file = reused_file(options["data_path"], options)
+    if file is None:
+        return {}
+    load_quantizer(file, reuse_remedy(options))
+    return {"reuse_quantizer": str(file)}
+
+
+def _files(source, dataset, options):
+    """Return the files of texts and embeddings; refuse, before anything is written, one that is missing."""
     remedy = f"run '{embed_command(dataset, options['plm'], options['pooling'])}'"
     files = artifacts.atomic_file(source, dataset, "item"), artifacts.embedding_file(source, dataset, options["plm"])
     for file in files:
         if not file.is_file():
             raise VQRecError(f"{file}: not found; {remedy}")
+    return files
+
+
+def _write_warm(files, target, dataset, sequences, cold):
+    """Write the data set without the cold items; texts and embeddings are copies."""
     target.mkdir(parents=True)
     lines = [
         f"{user}\t{item}\t{position}\n"

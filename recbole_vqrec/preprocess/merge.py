@@ -12,6 +12,7 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.atomic_files import read_table, write_rows
 from recbole_vqrec.preprocess.dataset_files import TYPES, describe, item_types
+from recbole_vqrec.preprocess.domain_ids import refuse_shared_ids
 from recbole_vqrec.preprocess.record import atomic_files_of, made_from, say_summary, up_to_date, write_record
 
 
@@ -47,8 +48,8 @@ def merge_datasets(data_path, datasets, name, force=False, say=print):
         inters.append(_interactions(inter, domain))
         items.append(_items(item, domain))
         _refuse_unknown_items(inters[-1], items[-1], inter, item)
-    _refuse_shared_ids("item", dict(zip(datasets, (table["item_id"] for table in items))))
-    _refuse_shared_ids("user", dict(zip(datasets, (table["user_id"] for table in inters))))
+    refuse_shared_ids("merge", "item", dict(zip(datasets, (table["item_id"] for table in items))))
+    refuse_shared_ids("merge", "user", dict(zip(datasets, (table["user_id"] for table in inters))))
     inter, item = pl.concat(inters), pl.concat(items, how="diagonal").fill_null("")
     paths = atomic_files_of(folder, name)
     with artifacts.replace_when_done(paths[0]) as inter_file, artifacts.replace_when_done(paths[1]) as item_file:
@@ -90,17 +91,3 @@ def _refuse_unknown_items(interactions, items, inter, item):
     if len(unknown):
         names = examples(unknown.unique(maintain_order=True))
         raise VQRecError(f"{item}: lacks items of {inter.name} ({names}); add them")
-
-
-def _refuse_shared_ids(what, ids):
-    """Refuse an id that two data sets make: "a-b-1" is item "b-1" of data set a, and item "1" of data set a-b.
-
-    Args:
-        what (str): "item" or "user".
-        ids (dict): data set -> ids with its name in front.
-    """
-    made = pl.concat([column.unique(maintain_order=True) for column in ids.values()])
-    twice = made.filter(made.is_duplicated())
-    if len(twice):
-        domains = " and ".join(domain for domain, column in ids.items() if twice[0] in column)
-        raise VQRecError(f"merge: {what} '{twice[0]}' would come from {domains}; rename one of these data sets")

@@ -29,7 +29,7 @@ def made_from(source, options, inputs):
     Args:
         source (str): the command, "amazon 2018" for example.
         options (dict): plain values.
-        inputs (list of path): the raw files, recorded by name and SHA-256.
+        inputs (list of path): the raw files, recorded by name and SHA-256; their order says what each is read as.
 
     Raises:
         VQRecError: an input is missing or cannot be read.
@@ -57,12 +57,18 @@ def up_to_date(folder, dataset, made_by, say):
     """Return the record where the files in place are what `made_by` would make, and say so; else None."""
     record = read_record(folder, dataset)
     paths = atomic_files_of(folder, dataset)
-    if record is None or any(record.get(name) != value for name, value in made_by.items()):
+    if record is None or not _made_by(record, made_by):
         return None
     if not all(path.is_file() for path in paths) or artifacts.fingerprints(*paths) != record.get("outputs"):
         return None
     say(f"{dataset}: up to date ({', '.join(map(str, paths))}); --force redoes it")
     return record
+
+
+def _made_by(record, made_by):
+    """Tell whether a record says `made_by`; inputs in another order are read as something else."""
+    same = all(record.get(name) == value for name, value in made_by.items())
+    return same and list(record["inputs"]) == list(made_by["inputs"])
 
 
 def write_record(folder, dataset, made_by, statistics, notes):

@@ -5,6 +5,7 @@ Axis legend: N items, n training items, D codebooks, M codes per codebook, d emb
 
 import os
 import time
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.errors import VQRecError, refuse_other
+from recbole_vqrec.preprocess.domain_ids import refuse_shared_ids
 from recbole_vqrec.quantization.domain import Domain, refuse_different
 from recbole_vqrec.quantization.item_codes import KIND, ItemCodes
 from recbole_vqrec.quantization.product_quantizer import FEWEST_POINTS_PER_CENTROID
@@ -41,11 +43,22 @@ def encode_dataset(folder, dataset, options, force=False, say=print):
         VQRecError: embeddings missing, stale or not finite, items without embedding, sizes that cannot be, or a
             quantizer to reuse that is missing or was trained on another language model.
     """
-    folder, other = Path(folder), str(options["reuse_quantizer"] or "")
-    if other and not other.endswith(".safetensors"):
-        other = codes_path(folder.parent / other, other, {**options, "reuse_quantizer": None, "item_codes": None})
+    folder = Path(folder)
     domain = Domain(dataset, folder, options["plm"], options["pooling"])
-    return _encode(folder, dataset, [domain], options, other, force, say)
+    return _encode(folder, dataset, [domain], options, reused_file(folder.parent, options), force, say)
+
+
+def reused_file(data_path, options):
+    """Return the code file that reuse_quantizer names, as a file or as a data set; None where it names none.
+
+    Args:
+        data_path (str or Path): folder of the data sets.
+        options (dict): those of props/item_codes.yaml.
+    """
+    named = str(options["reuse_quantizer"] or "")
+    if not named or named.endswith(".safetensors"):
+        return named or None
+    return codes_path(Path(data_path) / named, named, {**options, "reuse_quantizer": None, "item_codes": None})
 
 
 def encode_jointly(data_path, datasets, name, options, force=False, say=print):
@@ -64,8 +77,8 @@ def encode_jointly(data_path, datasets, name, options, force=False, say=print):
         list of tuple: path and whether it was written now; the merged file first, then one a domain.
 
     Raises:
-        VQRecError: as `encode_dataset`; a name that is also a domain, random codes, or domains embedded by different
-            language models.
+        VQRecError: as `encode_dataset`; a name that is also a domain, random codes, domains embedded by different
+            language models, or an item id that two domains make.
     """
     data_path = Path(data_path)
     if len(datasets) < 2 or len(set(datasets)) < len(datasets) or name in datasets:
@@ -92,7 +105,7 @@ def _encode(folder, name, domains, options, quantizer_file, force, say):
         return path, False
 
     manifest = {"dataset": name, "options": made_by, "inputs": inputs, "language_model": next(iter(models.values()))}
-    item_ids, embeddings, training_rows = _items(domains)
+    item_ids, embeddings, training_rows = _items(name, domains)
     if not quantizer_file:
         training = _sample(embeddings, training_rows, options, say)
         quantizer = train_quantizer(training, options)
@@ -107,12 +120,17 @@ def _encode(folder, name, domains, options, quantizer_file, force, say):
     return path, True
 
 
+def reuse_remedy(options):
+    """Return what to do where the file that reuse_quantizer names cannot be used."""
+    named = str(options["reuse_quantizer"])
+    if named.endswith(".safetensors"):
+        return "set reuse_quantizer to a data set or to another code file"
+    return f"run 'recbole-vqrec encode --dataset {named}' first"
+
+
 def _stored_quantizer(file, models, options):
     """Return the quantizer of a code file if it fits the embeddings and the options."""
-    named = str(options["reuse_quantizer"])
-    remedy = f"run 'recbole-vqrec encode --dataset {named}' first"
-    if named.endswith(".safetensors"):
-        remedy = "set reuse_quantizer to a data set or to another code file"
+    remedy = reuse_remedy(options)
     quantizer = load_quantizer(file, remedy)
     manifest = artifacts.read_manifest(file, KIND, remedy)
     artifacts.refuse_stale(file, manifest, remedy)
@@ -138,19 +156,20 @@ def _origin(folder, domains, options, quantizer_file):
     return made_by, {os.path.relpath(file, folder): artifacts.fingerprint(file) for file in files}
 
 
-def _items(domains):
-    """Return item ids, embeddings [N, d] and training rows [n] of all domains, one after the other."""
-    item_ids, embeddings, training_rows, start = [], [], [], 0
+def _items(name, domains):
+    """Return item ids, embeddings [N, d] and training rows [n] of all domains of `name`, one after the other."""
+    item_ids, embeddings, training_rows, start = {}, [], [], 0
     for domain in domains:
         ids, vectors, rows = domain.items()
-        item_ids += ids if len(domains) == 1 else [f"{domain.dataset}-{item_id}" for item_id in ids]
+        item_ids[domain.dataset] = ids if len(domains) == 1 else [f"{domain.dataset}-{item_id}" for item_id in ids]
         embeddings.append(vectors)
         training_rows.append(rows + start)
         start += len(ids)
     sizes = {domain.dataset: vectors.shape[1] for domain, vectors in zip(domains, embeddings)}
     if len(set(sizes.values())) > 1:
         raise VQRecError(f"embeddings of different sizes ({sizes}); embed all data sets with the same plm")
-    return item_ids, np.concatenate(embeddings), np.concatenate(training_rows)
+    refuse_shared_ids(name, "item", item_ids)
+    return list(chain(*item_ids.values())), np.concatenate(embeddings), np.concatenate(training_rows)
 
 
 def _sample(embeddings, rows, options, say):

@@ -1,3 +1,6 @@
+import datetime
+import types
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -11,6 +14,8 @@ from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation import cold_items
 from recbole_vqrec.evaluation.cold_items import evaluate_cold_items
+from recbole_vqrec.quantization.encode import encode_dataset
+from recbole_vqrec.quantization.quantizers import load_quantizer
 
 USERS, ITEMS = 60, 40
 OPTIONS = {**SMALL, "item_codes": None, "pooling": "mean", "state": "ERROR", "codes_per_codebook": 4}
@@ -87,3 +92,47 @@ def test_an_unknown_model_and_missing_vectors_leave_no_folder(coloured, tmp_path
     with pytest.raises(VQRecError, match="embed --dataset coloured .* --pooling mean"):
         evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(options))
     assert not list(tmp_path.glob("saved/cold-*"))
+
+
+def test_an_item_without_text_is_named_before_training(coloured, tmp_path):
+    file = tmp_path / "dataset" / "coloured" / "coloured.item"
+    cold = np.random.default_rng(1).choice(sorted({f"i{n}" for n in range(ITEMS)}), 8, replace=False)[0]
+    file.write_text("".join(line for line in file.open() if not line.startswith(f"{cold}\t")))
+    with pytest.raises(VQRecError, match=rf"coloured.item: lacks items of coloured.inter \({cold}\); add them"):
+        evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(coloured[1]))
+    assert not list(tmp_path.glob("saved/cold-*"))
+
+
+def test_a_quantizer_to_reuse_is_that_of_the_original_data_path(coloured, tmp_path):
+    options = {**coloured[1], "reuse_quantizer": "coloured"}
+    with pytest.raises(VQRecError, match="not found; run 'recbole-vqrec encode --dataset coloured' first"):
+        evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(options))
+    assert not list(tmp_path.glob("saved/cold-*"))
+    folder = tmp_path / "dataset" / "coloured"
+    path, _ = encode_dataset(folder, "coloured", stage_options(given=dict(coloured[1])), say=lambda line: None)
+    for home, named in (("by-name", "coloured"), ("by-file", str(path))):
+        given = {**options, "reuse_quantizer": named, "checkpoint_dir": home}
+        _, run = evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, given, say=lambda line: None)
+        stored = load_quantizer(path).tensors()
+        for name, array in Recommender.load(run).catalogue.quantizer.items():
+            np.testing.assert_array_equal(array, stored[name])
+
+
+@pytest.mark.parametrize("file", ["dataset/coloured/coloured.mine.codes.safetensors", "new.safetensors"])
+def test_a_code_file_is_refused_and_never_written(coloured, tmp_path, file):
+    mine = tmp_path / "dataset" / "coloured" / "coloured.mine.codes.safetensors"
+    mine.write_bytes(b"mine")
+    with pytest.raises(VQRecError, match=f"item_codes: {file}, but codes are made anew .* leave it out, or set reuse"):
+        evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, {**coloured[1], "item_codes": file})
+    assert mine.read_bytes() == b"mine" and not list(tmp_path.glob("**/new.safetensors"))
+    assert not list(tmp_path.glob("saved/cold-*"))
+
+
+def test_two_evaluations_in_one_second_have_folders_of_their_own(coloured, tmp_path, monkeypatch):
+    now = datetime.datetime(2024, 2, 3, 4, 5, 6)
+    clock = types.SimpleNamespace(datetime=types.SimpleNamespace(now=lambda: now))
+    monkeypatch.setattr("recbole.utils.utils.datetime", clock)
+    for _ in range(2):
+        evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(coloured[1]), say=lambda line: None)
+    stem = "cold-VQRec-coloured-Feb-03-2024_04-05-06"
+    assert sorted(each.name for each in tmp_path.glob("saved/cold-*")) == [stem, f"{stem}-2"]

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from recbole_vqrec.preprocess import record
+
 
 @pytest.fixture
 def preprocess(command, amazon_files, tmp_path):
@@ -33,5 +35,41 @@ def test_a_change_of_either_of_two_files_of_one_name_is_noticed(preprocess, tmp_
 def test_inputs_of_different_names_are_recorded_by_their_names(preprocess, tmp_path):
     (ratings, metadata), up_to_date = preprocess
     assert not up_to_date(ratings, metadata) and up_to_date(ratings, metadata)
-    record = json.loads((tmp_path / "out/D/D.preprocess.json").read_text())
-    assert list(record["inputs"]) == [ratings.name, metadata.name]
+    written = json.loads((tmp_path / "out/D/D.preprocess.json").read_text())
+    assert list(written["inputs"]) == [ratings.name, metadata.name]
+
+
+def test_inputs_that_change_places_are_not_up_to_date(tmp_path):
+    folder, files = tmp_path / "D", [tmp_path / "d.inter", tmp_path / "d.item"]
+    folder.mkdir()
+    for path in (*files, folder / "D.inter", folder / "D.item"):
+        path.write_text(path.name)
+    record.write_record(folder, "D", record.made_from("atomic", {}, files), {}, {})
+
+    def up_to_date(inputs):
+        return record.up_to_date(folder, "D", record.made_from("atomic", {}, inputs), lambda line: None) is not None
+
+    assert up_to_date(files) and not up_to_date(files[::-1])
+
+
+def test_a_record_of_an_earlier_version_is_up_to_date(tmp_path):
+    for name in ("d.inter", "d.item", "D.inter", "D.item"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "D.preprocess.json").write_text(
+        """{
+ "kind": "preprocessed data set", "format": 1, "recbole_vqrec": "1.0.0", "dataset": "D", "source": "atomic",
+ "options": {},
+ "inputs": {
+  "d.inter": "ca77db30f1d2183a630a8491bae05931e343477a834041bbab738f85b6ce3a80",
+  "d.item": "b2c3a1b5d60a5476451ea5e32d10fd25b495e741f3457ad0e9d750bfd1d7c76f"
+ },
+ "statistics": {}, "counts": {},
+ "outputs": {
+  "D.inter": "af3ba7927e7a67318eb82ba637e66b9e21207584fa05c7081aeacb37bfc1665d",
+  "D.item": "7b858aa030ccdcdd49cac4733385cc2279e001c5e5e54e1337c0064f8779b612"
+ }
+}
+"""
+    )
+    made_by = record.made_from("atomic", {}, [tmp_path / "d.inter", tmp_path / "d.item"])
+    assert record.up_to_date(tmp_path, "D", made_by, lambda line: None)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small import write_inter, write_vectors
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.cli import main
@@ -108,6 +109,16 @@ def test_joint(domain, options, tmp_path):
     # the joint quantizer has seen both domains
     alone = ItemCodes.load(encode(data / "games", options)[0], "")
     assert (alone.codes != games.codes).any()
+
+
+def test_domains_that_make_one_item_id(options, tmp_path):
+    data = tmp_path / "dataset"
+    for name, items in {"a": ["b-1", "x"], "a-b": ["1", "y"]}.items():
+        write_inter(data / name, name, {"u": items})
+        write_vectors(data / name, name, items, plm="tiny")
+    with pytest.raises(VQRecError, match="AB: item 'a-b-1' would come from a and a-b; rename one of these data sets"):
+        encode_jointly(data, ["a", "a-b"], "AB", options, **QUIET)
+    assert not list(data.glob("*/*.codes.safetensors"))
 
 
 def test_the_joint_quantizer_learns_from_the_training_items_of_all(domain, options, tmp_path, clustered):
