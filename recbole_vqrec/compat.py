@@ -1,12 +1,15 @@
 """What today's packages need so that RecBole 1.2.1 runs: every shim, its reason, and what would make it unnecessary."""
 
 import contextlib
+import functools
 import importlib.util
 import sys
 import types
 import warnings
 
 import numpy as np
+
+BEST_EPOCH = "reads_its_own_file"  # marks the method that `best_epoch_of_recbole` has put in place
 
 
 def numpy_names():
@@ -106,6 +109,37 @@ def torch_names():
         torch.compiler.is_compiling = is_compiling
 
 
+def best_epoch_of_recbole():
+    """Let RecBole's `Trainer.evaluate` read the best epoch back from the file that this trainer has written itself.
+
+    Reason: torch >= 2.6 loads tensors and plain values only unless it is told otherwise, and RecBole pickles its Config
+    into the file, so a stock model that `run_recbole` has trained cannot be tested. Only that file is read with
+    weights_only=False; a `model_file`, which may come from anywhere, is left to RecBole, and torch.load is as it was.
+    No pickle is on a path of ours: our trainers read safetensors and call this method with load_best_model=False.
+    Unnecessary once RecBole says weights_only=False itself, or writes a file of tensors.
+    """
+    import torch
+    from recbole.trainer import Trainer
+
+    original = Trainer.evaluate
+    if hasattr(original, BEST_EPOCH):
+        return
+
+    @functools.wraps(original)
+    def evaluate(self, eval_data, load_best_model=True, model_file=None, show_progress=False):
+        if eval_data and load_best_model and not model_file:
+            checkpoint = torch.load(self.saved_model_file, map_location=self.device, weights_only=False)
+            self.model.load_state_dict(checkpoint["state_dict"])
+            with torch.no_grad():
+                self.model.load_other_parameter(checkpoint.get("other_parameter"))
+            self.logger.info(f"Loading model structure and parameters from {self.saved_model_file}")
+            load_best_model = False
+        return original(self, eval_data, load_best_model, model_file, show_progress)
+
+    setattr(evaluate, BEST_EPOCH, True)
+    Trainer.evaluate = evaluate
+
+
 def quiet_warnings():
     """Hide warnings of RecBole 1.2.1's own lines about today's pandas and torch, which a user cannot act on.
 
@@ -135,3 +169,4 @@ def apply():
     ray_stand_in()
     quiet_warnings()
     anomaly_mode()
+    best_epoch_of_recbole()

@@ -2,8 +2,12 @@
 
 import importlib.metadata
 import inspect
+import pickle
+import sys
+import types
 
 import numpy as np
+import pytest
 import recbole.config
 import recbole.data.utils
 import recbole.quick_start
@@ -12,8 +16,15 @@ import recbole.utils.utils
 import torch
 import torch._dynamo
 from recbole.data.dataset import SequentialDataset
+from small import SMALL
 
+import recbole_vqrec
 from recbole_vqrec import compat
+
+STOCK = {
+    **SMALL, "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "train_neg_sample_args": None,
+    "state": "ERROR", "reproducibility": True,
+}  # fmt: skip
 
 
 def source(thing):
@@ -68,3 +79,37 @@ def test_methods_that_are_overridden():
     assert "self.data_augmentation()" in source(SequentialDataset._change_feat_format)
     assert "item_list_length > max_item_list_len" not in source(SequentialDataset.data_augmentation)
     assert "if i - seq_start > max_item_list_len:" in source(SequentialDataset.data_augmentation)
+
+
+def run_recbole(monkeypatch, model):
+    """Run a stock script; return the argument weights_only of each torch.load, and the result."""
+    loads, load = [], torch.load
+
+    def noted(*args, weights_only=None, **kwargs):
+        loads.append(weights_only)
+        return load(*args, weights_only=weights_only, **kwargs)
+
+    monkeypatch.setattr(torch, "load", noted)
+    monkeypatch.setattr(sys, "argv", ["script"])  # stock RecBole reads the command line
+    recbole_vqrec.register()
+    return loads, recbole.quick_start.run_recbole(model=model, dataset="tiny", config_dict=dict(STOCK))
+
+
+def test_a_stock_model_is_tested_with_its_best_epoch(tiny, monkeypatch):
+    loads, result = run_recbole(monkeypatch, "SASRec")
+    assert 0 <= result["test_result"]["recall@10"] <= 1 and loads == [False]
+
+
+def test_our_trainers_load_no_pickle_in_a_stock_script(tiny, monkeypatch):
+    loads, result = run_recbole(monkeypatch, "VQRec")
+    assert 0 <= result["test_result"]["recall@10"] <= 1 and loads == []
+
+
+@pytest.mark.skipif([int(part) for part in torch.__version__.split(".")[:2]] < [2, 6], reason="reads any pickle")
+def test_a_file_that_a_stock_trainer_is_given_is_read_as_torch_does(tmp_path):
+    from recbole.config import Config
+
+    torch.save({"state_dict": Config}, tmp_path / "given.pth")
+    trainer = types.SimpleNamespace(saved_model_file="own.pth", device="cpu")
+    with pytest.raises(pickle.UnpicklingError):
+        recbole.trainer.trainer.Trainer.evaluate(trainer, ["batch"], model_file=str(tmp_path / "given.pth"))

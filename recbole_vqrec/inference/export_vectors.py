@@ -55,11 +55,12 @@ def export_faiss(recommender, path, index="flat"):
         str: what was written, with the share of the 10 nearest items that the index finds.
 
     Raises:
-        VQRecError: an unknown index, or too few items for it.
+        VQRecError: an unknown index, too few items for it, or a model whose score is no product of vectors.
     """
     import faiss
 
     refuse_other("index", index, INDEXES)
+    recommender.sequence_embeddings([recommender.catalogue.item_ids[:1]])  # refuses where they are no queries
     ids, vectors = recommender.item_embeddings()
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     exact = faiss.IndexFlatIP(vectors.shape[1])

@@ -53,6 +53,12 @@ def test_items_are_added_and_removed_in_the_run_folder(run, tmp_path):
     assert "n1" not in Recommender.load(run).item_embeddings().ids
 
 
+def test_removed_items_are_not_counted(run, tmp_path):
+    call("remove-items", "--run", run, "i3")
+    (tmp_path / "new.item").write_text("item_id:token\ttitle:token_seq\nn1\tred glue\nn2\tblue glue\n")
+    assert "2 items added, 13 in all" in call("add-items", "--run", run, "--items", tmp_path / "new.item").output
+
+
 def test_export(run, tmp_path):
     for target in ("faiss", "parquet"):
         assert "12" in call("export", "--run", run, "--to", target, "--out", tmp_path / target).output

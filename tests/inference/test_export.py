@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from small import SMALL
 
-from recbole_vqrec import Recommender
+from recbole_vqrec import Recommender, quick_start
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference import export_onnx as onnx_stage
 from recbole_vqrec.inference.export_onnx import export_onnx
@@ -119,3 +120,12 @@ def test_onnx_of_an_old_torch_is_refused(recommender, tmp_path, monkeypatch):
     with pytest.raises(VQRecError, match="onnx: needs torch >= 2.5, here is"):
         export_onnx(recommender, tmp_path / "encoder.onnx")
     assert not (tmp_path / "encoder.onnx").exists()
+
+
+def test_a_faiss_index_of_vectors_whose_product_is_not_the_score_is_refused(tiny, tmp_path):
+    pytest.importorskip("faiss")
+    recommender = Recommender.load(quick_start.run("BERT4Rec", "tiny", None, {**SMALL, "state": "ERROR"})["run"])
+    with pytest.raises(VQRecError, match="BERT4Rec has no vectors .* not be exported to a vector index"):
+        export_faiss(recommender, tmp_path / "items.faiss")
+    assert not list(tmp_path.glob("items*"))
+    assert "12 items" in export_parquet(recommender, tmp_path / "items.parquet")

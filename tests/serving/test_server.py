@@ -110,6 +110,14 @@ def test_the_address_of_ipv6_can_be_clicked(trained, tmp_path):
         assert address.startswith("http://[::1]:") and requests.get(f"{address}/health").json()["writable"]
 
 
+def test_the_number_of_items_it_starts_with_is_that_of_health(trained, tmp_path, monkeypatch):
+    run = copied(trained, "VQRec", tmp_path)
+    Recommender.load(run).remove_items(["i3"], persist=True)
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: [each.close() for each in sockets])
+    result = CliRunner().invoke(main, ["serve", "--run", str(run), "--port", "0"])
+    assert result.exit_code == 0 and "VQRec on toy, 11 items, writes open" in result.output
+
+
 def test_a_port_that_is_taken_and_a_folder_that_is_no_run(trained, tmp_path):
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
