@@ -21,11 +21,6 @@ def load(run):
     return Recommender.load(run)
 
 
-def item_count(recommender):
-    """Return how many items a `Recommender` recommends, which removed ones are not."""
-    return int((~recommender.catalogue.removed).sum())
-
-
 @click.command()
 @run_option
 @click.option(
@@ -101,7 +96,7 @@ def add_items(run, items):
     recommender = load(run)
     added = recommender.add_items(items, persist=True)
     seconds = time.perf_counter() - start
-    click.echo(f"{run}: {len(added):,} items added, {item_count(recommender):,} in all, {seconds:.1f} s")
+    click.echo(f"{run}: {len(added):,} items added, {recommender.catalogue.recommended:,} in all, {seconds:.1f} s")
 
 
 @click.command("remove-items")

@@ -3,7 +3,7 @@
 import click
 
 from recbole_vqrec.cli.common import one_line_errors
-from recbole_vqrec.cli.recommend import item_count, load, run_option
+from recbole_vqrec.cli.recommend import load, run_option
 from recbole_vqrec.errors import VQRecError
 
 
@@ -42,7 +42,7 @@ def serve(run, host, port, token):
     writes = "with the token" if token else "open to this machine" if host in LOOPBACK else "off (no --token)"
     address = f"[{host}]" if ":" in host else host
     click.echo(
-        f"{recommender.config['model']} on {recommender.config['dataset']}, {item_count(recommender):,} items, "
+        f"{recommender.config['model']} on {recommender.config['dataset']}, {recommender.catalogue.recommended:,} items, "
         f"writes {writes}\nhttp://{address}:{listening.getsockname()[1]}  (API: /docs)"
     )
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))

@@ -52,6 +52,11 @@ class Catalogue:
         return len(self.item_ids)
 
     @property
+    def recommended(self):
+        """How many items are recommended, which removed ones are not."""
+        return int((~self.removed).sum())
+
+    @property
     def trained(self):
         """How many items, the first ones, were there in training."""
         return self.made.get("trained_items", len(self) - (0 if self.neighbours is None else len(self.neighbours)))

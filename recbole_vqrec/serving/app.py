@@ -125,7 +125,7 @@ def create_app(recommender, host="127.0.0.1", token=None):
         return _changed([item])
 
     def _changed(items):
-        return {"changed": items, "items": int((~recommender.catalogue.removed).sum())}
+        return {"changed": items, "items": recommender.catalogue.recommended}
 
     @app.get("/health", response_model=bodies.HealthResponse, responses=READ_ERRORS)
     def health():
@@ -135,14 +135,14 @@ def create_app(recommender, host="127.0.0.1", token=None):
             "status": "ok",
             "model": recommender.config["model"],
             "dataset": recommender.config["dataset"],
-            "items": int((~catalogue.removed).sum()),
+            "items": catalogue.recommended,
             "writable": writable,
         }
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=READ_ERRORS)
     def prometheus():
         """Return the service's numbers for Prometheus."""
-        metrics.items.set(int((~newest().catalogue.removed).sum()))
+        metrics.items.set(newest().catalogue.recommended)
         return PlainTextResponse(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)

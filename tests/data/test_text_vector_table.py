@@ -85,3 +85,16 @@ def test_a_merged_data_set_takes_its_domains_vectors(tmp_path):
     artifacts.embedding_file(tmp_path / "dataset" / "b", "b", "bert-base-uncased").unlink()
     with pytest.raises(VQRecError, match="embed --dataset b"):
         load_text_vectors(options, tokens)
+
+
+def test_domains_whose_items_would_have_one_id(tmp_path):
+    for domain, items in {"a": ["b-1", "x"], "a-b": ["1", "y"]}.items():
+        write_inter(tmp_path / "dataset" / domain, domain, {"u": items})
+        write_vectors(tmp_path / "dataset" / domain, domain, items)
+    merged = tmp_path / "dataset" / "mix"
+    merged.mkdir()
+    record = {"kind": "preprocessed data set", "format": 1, "source": "merge", "options": {"datasets": ["a", "a-b"]}}
+    (merged / "mix.preprocess.json").write_text(json.dumps(record))
+    options = {"data_path": str(merged), "dataset": "mix", "plm": "bert-base-uncased", "pooling": "cls"}
+    with pytest.raises(VQRecError, match="mix: item 'a-b-1' would come from a and a-b"):
+        load_text_vectors(options, ["[PAD]", "a-b-1", "a-x", "a-b-y"])
