@@ -3,7 +3,6 @@
 Axis legend: N items with padding, D codebooks, M codes per codebook.
 """
 
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from recbole_vqrec import artifacts
 from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.preprocess.domain_ids import refuse_shared_ids
+from recbole_vqrec.preprocess.domain_ids import merged_item_ids
 from recbole_vqrec.preprocess.record import read_record
 from recbole_vqrec.quantization.item_codes import KIND, ItemCodes
 
@@ -104,12 +103,11 @@ def _of_domains(data_path, domains, dataset, config):
         if not path.is_file():
             raise VQRecError(f"{path}: {KIND} not found, and {dataset} has none of its own; {remedy}")
         own, _ = _one_file(path, domain, config)
-        item_ids[domain] = [f"{domain}-{item_id}" for item_id in own.item_ids]
+        item_ids[domain] = own.item_ids
         codes.append(own.codes)
         options = own.manifest.get("options", {})
         layouts[domain] = tuple(options.get(name) for name in ("quantizer", "whiten"))
     if len(set(layouts.values())) > 1:
         raise VQRecError(f"{dataset}: its domains' codes come from different quantizers ({layouts}); {remedy}")
-    refuse_shared_ids(dataset, "item", item_ids)
-    item_ids, codes = list(chain(*item_ids.values())), np.concatenate(codes)
-    return ItemCodes(item_ids, codes, config["codes_per_codebook"], {"dataset": dataset}), remedy
+    item_ids = merged_item_ids(dataset, item_ids)
+    return ItemCodes(item_ids, np.concatenate(codes), config["codes_per_codebook"], {"dataset": dataset}), remedy

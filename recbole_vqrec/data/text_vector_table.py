@@ -3,7 +3,6 @@
 Axis legend: N items with padding, d_w size of the language model's vectors.
 """
 
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.embedding.embed import embed_command, embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND, load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
-from recbole_vqrec.preprocess.domain_ids import refuse_shared_ids
+from recbole_vqrec.preprocess.domain_ids import merged_item_ids
 from recbole_vqrec.preprocess.record import read_record
 
 
@@ -70,13 +69,12 @@ def _vectors(folder, dataset, config, word_drop):
         return _one_file(path, dataset, config, word_drop)
     item_ids, vectors = {}, []
     for domain, file in files:
-        ids, rows, _, remedy = _one_file(file, domain, config, word_drop)
-        item_ids[domain] = [f"{domain}-{item_id}" for item_id in ids]
+        item_ids[domain], rows, _, remedy = _one_file(file, domain, config, word_drop)
         vectors.append(rows)
-    refuse_shared_ids(dataset, "item", item_ids)
+    item_ids = merged_item_ids(dataset, item_ids)
     if len({rows.shape[1] for rows in vectors}) > 1:
         raise VQRecError(f"{path}: its domains' vectors differ in size; embed all of them with the same plm")
-    return list(chain(*item_ids.values())), np.concatenate(vectors), path, remedy
+    return item_ids, np.concatenate(vectors), path, remedy
 
 
 def _one_file(path, dataset, config, word_drop):

@@ -1,8 +1,25 @@
 """Ids of a merged data set, "<domain>-<id>": no two of its domains may make the same."""
 
+from itertools import chain
+
 import polars as pl
 
 from recbole_vqrec.errors import VQRecError
+
+
+def merged_item_ids(maker, ids):
+    """Return the item ids of a merged data set, one data set after the other, each with its name in front.
+
+    Args:
+        maker (str): as `refuse_shared_ids`.
+        ids (dict): data set -> its own item ids.
+
+    Raises:
+        VQRecError: as `refuse_shared_ids`.
+    """
+    named = {domain: [f"{domain}-{item_id}" for item_id in own] for domain, own in ids.items()}
+    refuse_shared_ids(maker, "item", named)
+    return list(chain(*named.values()))
 
 
 def refuse_shared_ids(maker, what, ids):

@@ -5,7 +5,6 @@ Axis legend: N items, n training items, D codebooks, M codes per codebook, d emb
 
 import os
 import time
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.errors import VQRecError, refuse_other
-from recbole_vqrec.preprocess.domain_ids import refuse_shared_ids
+from recbole_vqrec.preprocess.domain_ids import merged_item_ids
 from recbole_vqrec.quantization.domain import Domain, refuse_different
 from recbole_vqrec.quantization.item_codes import KIND, ItemCodes
 from recbole_vqrec.quantization.product_quantizer import FEWEST_POINTS_PER_CENTROID
@@ -161,15 +160,15 @@ def _items(name, domains):
     item_ids, embeddings, training_rows, start = {}, [], [], 0
     for domain in domains:
         ids, vectors, rows = domain.items()
-        item_ids[domain.dataset] = ids if len(domains) == 1 else [f"{domain.dataset}-{item_id}" for item_id in ids]
+        item_ids[domain.dataset] = ids
         embeddings.append(vectors)
         training_rows.append(rows + start)
         start += len(ids)
     sizes = {domain.dataset: vectors.shape[1] for domain, vectors in zip(domains, embeddings)}
     if len(set(sizes.values())) > 1:
         raise VQRecError(f"embeddings of different sizes ({sizes}); embed all data sets with the same plm")
-    refuse_shared_ids(name, "item", item_ids)
-    return list(chain(*item_ids.values())), np.concatenate(embeddings), np.concatenate(training_rows)
+    merged = item_ids[domains[0].dataset] if len(domains) == 1 else merged_item_ids(name, item_ids)
+    return merged, np.concatenate(embeddings), np.concatenate(training_rows)
 
 
 def _sample(embeddings, rows, options, say):
