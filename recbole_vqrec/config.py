@@ -50,8 +50,6 @@ class Config(recbole.config.Config):
                 raise VQRecError(f"{file}: config file not found") from None
             except OSError as error:
                 raise VQRecError(f"{file}: config file cannot be read ({error.strerror})") from None
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise VQRecError(f"{file}: not valid yaml ({' '.join(str(error).split())})") from None
             if not isinstance(content, dict):
                 raise VQRecError(f"{file}: expected lines of 'option: value', found {type(content).__name__}")
             options.update(content)

@@ -8,7 +8,7 @@ import recbole.config
 import yaml
 
 from recbole_vqrec import registry
-from recbole_vqrec.errors import refuse_other
+from recbole_vqrec.errors import VQRecError, refuse_other
 
 # Options that RecBole 1.2.1 reads but no yaml file of it lists.
 UNLISTED_OPTIONS = {"encoding", "contrast", "sim", "use_filter", "tail_ratio", "eta"}
@@ -27,9 +27,17 @@ def props_folder():
 
 
 def parse_yaml(path):
-    """Return the content of a yaml file as RecBole reads it, 1e-3 being a number; {} of an empty one."""
+    """Return the content of a yaml file as RecBole reads it, 1e-3 being a number; {} of an empty one.
+
+    Raises:
+        VQRecError: not yaml, or not UTF-8.
+        OSError: not there, or not to be read.
+    """
     with open(path, encoding="utf-8") as file:
-        return yaml.load(file, Loader=yaml_loader()) or {}
+        try:
+            return yaml.load(file, Loader=yaml_loader()) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise VQRecError(f"{path}: not valid yaml ({' '.join(str(error).split())})") from None
 
 
 _read_props = functools.lru_cache(maxsize=None)(parse_yaml)  # ours and RecBole's files do not change while we run
@@ -67,9 +75,8 @@ def own_defaults(model, dataset=None, stage="train", recipe="paper"):
         files += [folder / f"{stage}.yaml", folder / "model" / f"{model}.{stage}.yaml"]
     if dataset:
         files.append(folder / "dataset" / f"{dataset}.yaml")
-    texts = registry.known(model).dataset in (registry.TEXT_DATASET, registry.CODES_DATASET)
     parts = ["", f".{model}", f".{model}.{stage}"]
-    if texts:
+    if registry.known(model).reads_texts:
         parts.insert(1, ".texts")
     files += [folder / "recipe" / f"{recipe}{part}.yaml" for part in parts]
     defaults = {}

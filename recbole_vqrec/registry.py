@@ -35,6 +35,11 @@ class ModelEntry:
     dataset: str = SEQUENCE_DATASET
     trainer: str = OWN_TRAINER
 
+    @property
+    def reads_texts(self):
+        """Whether the model reads texts of items, or codes of them."""
+        return self.dataset in (TEXT_DATASET, CODES_DATASET)
+
 
 OWN_MODELS = {
     "VQRec": ModelEntry("recbole_vqrec.model.vqrec:VQRec", ALL_POSITIONS, CODES_DATASET),

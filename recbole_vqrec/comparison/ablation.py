@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from recbole_vqrec import registry
-from recbole_vqrec.comparison.compare import compare, refuse_options_of_one_run
-from recbole_vqrec.config import external_options, stage_options
+from recbole_vqrec.comparison.compare import compare, options_of_all_runs
+from recbole_vqrec.config import stage_options
 from recbole_vqrec.defaults import own_defaults, read_props
 from recbole_vqrec.quantization.encode import encode_dataset
 from recbole_vqrec.report.ablation_report import write_ablation
@@ -38,10 +38,8 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
         VQRecError: as `compare`, `encode_dataset` and fine-tuning; a run of a model that cannot be pre-trained.
     """
     # 1. rows
-    given = external_options(None, options)
-    refuse_options_of_one_run(given)
-    common = {**external_options(config_files), **given}
-    common.pop("seed", None)
+    files, given = options_of_all_runs(config_files, options)
+    common = {**files, **given}
     manifest = checkpoint.load(run)[2]
     model = registry.load(registry.entry(manifest["model"]).model)
     registry.refuse_without_pretraining(f"{run}: a run of {manifest['model']}, which", model, " to ablate")
@@ -56,7 +54,7 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
     every = {**rows, BASELINE: {"model": BASELINE, **_without_finetuning(common)}}
     compare([dataset], list(every), out, seeds, processes=processes, rows=every, say=say)
     table = write_ablation(out, dataset, list(rows), say)
-    write_report(out, say=_nothing)  # the table is part of it
+    write_report(out, say=lambda line: None)  # told already; the table is part of it
     return table
 
 
@@ -99,10 +97,6 @@ def _encode(dataset, manifest, row, say):
     path, made = encode_dataset(Path(options["data_path"]) / dataset, dataset, options, say=say)
     if not made:
         say(f"{path} (up to date)")
-
-
-def _nothing(line):
-    """Take the lines of a report that has been told already."""
 
 
 def _without_finetuning(options):

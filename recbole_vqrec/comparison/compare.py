@@ -46,9 +46,7 @@ def compare(
     """
     # 1. what to run
     processes = processes or 1
-    given, files = external_options(None, options), external_options(config_files)
-    refuse_options_of_one_run(given)
-    files.pop("seed", None)  # of a file that single runs use as well
+    files, given = options_of_all_runs(config_files, options)
     matrix = [_first_run(out, dataset, name, files, given, rows or {}) for dataset in datasets for name in models]
     Path(out).mkdir(parents=True, exist_ok=True)
     try:
@@ -64,14 +62,25 @@ def compare(
         raise VQRecError(f"{out}: another comparison is writing there; wait for it, or choose another --out") from None
 
 
-def refuse_options_of_one_run(given):
-    """Raise `VQRecError` for options of all runs that say what is run, which the table does."""
+def options_of_all_runs(config_files, options):
+    """Return the options of yaml files, without a seed, which single runs have, and those given.
+
+    Args:
+        config_files (list of str or None): yaml files, later ones win.
+        options (dict or None): given.
+
+    Raises:
+        VQRecError: as `external_options`; a given option says what is run, which the table does.
+    """
+    given, files = external_options(None, options), external_options(config_files)
+    files.pop("seed", None)
     wrong = [name for name in given if name == "seed" or name in LAUNCH_OPTIONS]
     if wrong:
         raise VQRecError(
             f"{examples(wrong)}: not for all runs of a table; its data sets, models, seeds and processes have options "
             "of their own, see --help"
         )
+    return files, given
 
 
 def _first_run(out, dataset, name, files, given, rows):

@@ -18,12 +18,13 @@ def inputs_of(run, trained):
     from recbole_vqrec.quantization.domain import interaction_files
     from recbole_vqrec.trainer import checkpoint
 
-    options, folder = checkpoint.load(trained)[2]["config"], _folder(run)
+    manifest = artifacts.read_manifest(checkpoint.checkpoint_file(trained), checkpoint.KIND, checkpoint.REMEDY)
+    options, folder = manifest["config"], _folder(run)
     files = [*interaction_files(folder, run.dataset), artifacts.atomic_file(folder, run.dataset, "item")]
-    reads = registry.known(run.model).dataset
-    if reads in (registry.TEXT_DATASET, registry.CODES_DATASET):
+    entry = registry.known(run.model)
+    if entry.reads_texts:
         files.append(embedding_path(folder, run.dataset, {"plm": options["plm"], "word_drop": 0}))
-    if reads == registry.CODES_DATASET:
+    if entry.dataset == registry.CODES_DATASET:
         files.append(codes_path(folder, run.dataset, options))
     found = {file.name: _fingerprint(file) for file in files if file.is_file()}
     if options.get("checkpoint"):

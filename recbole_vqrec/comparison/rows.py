@@ -1,7 +1,5 @@
 """Rows of the table that are a model with options of their own, from a yaml file."""
 
-import yaml
-
 from recbole_vqrec.defaults import parse_yaml
 from recbole_vqrec.errors import VQRecError
 
@@ -21,8 +19,6 @@ def read_rows(file):
         rows = parse_yaml(file)
     except OSError as error:
         raise VQRecError(f"{file}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise VQRecError(f"{file}: not valid yaml ({' '.join(str(error).split())})") from None
     if not isinstance(rows, dict) or not all(isinstance(options, dict) for options in rows.values()):
         raise VQRecError(f"{file}: expected lines of 'row name: {{model: NAME, option: value}}'")
     return {str(name): options for name, options in rows.items()}

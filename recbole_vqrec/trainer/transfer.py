@@ -202,7 +202,6 @@ def _uses(item_codes, layout):
 
 def _pretrained_quantizer(path, manifest, remedy):
     """Return the quantizer of a run's codes: what its folder keeps; the data set may have new codes by now."""
-    path = Path(path)
     if not artifacts.catalogue_file(path.parent).is_file():
         return load_quantizer(pretrained_codes(path, manifest, remedy), remedy)
     kept = read_catalogue(path.parent)[0].quantizer
