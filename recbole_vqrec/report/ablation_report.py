@@ -7,13 +7,14 @@ from tabulate import tabulate
 from recbole_vqrec import artifacts
 from recbole_vqrec.comparison.runs import finished_runs
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.report.comparison_tables import METRICS, group_table, rows_of, short_name
+from recbole_vqrec.report.comparison_tables import group_table, rows_of, shown_metrics
+from recbole_vqrec.report.metric_names import leading_metric, short_name
 from recbole_vqrec.report.published import published_ablations
 from recbole_vqrec.report.significance import paired_test
 
 NOTE = (
     "Test split, mean over users and seeds, ± standard deviation between seeds. p: paired t-test of the first row "
-    "against the row over the test users, each user's N@10 averaged over the seeds; \\* p < .05, \\*\\* p < .01 after "
+    "against the row over the test users, each user's {lead} averaged over the seeds; \\* p < .05, \\*\\* p < .01 after "
     "Bonferroni correction for the rows. In brackets: VQ-Rec paper, table 4."
 )
 
@@ -38,9 +39,10 @@ def write_ablation(out, dataset, names, say=print):
     if not shown or shown[0].name != names[0]:
         raise VQRecError(f"{out}: no finished run of {names[0]} on {dataset}; see the .failed.json files there")
     header, lines = ablation_table(shown)
+    note = NOTE.format(lead=short_name(leading_metric(shown_metrics(shown))))
     group_header, group_lines = group_table([shown[0], *(row for name, row in rows.items() if name not in names)])
     text = (
-        f"# Ablation on {dataset}\n\n{NOTE}\n\n{tabulate(lines, header, 'pipe', disable_numparse=True)}\n\n"
+        f"# Ablation on {dataset}\n\n{note}\n\n{tabulate(lines, header, 'pipe', disable_numparse=True)}\n\n"
         f"## Sparse items\n\n{tabulate(group_lines, group_header, 'pipe', disable_numparse=True)}\n"
     )
     path = Path(out) / "ablation.md"
@@ -57,18 +59,20 @@ def ablation_table(rows):
         rows (list of Row): the full model first.
     """
     full, *others = rows
+    metrics = shown_metrics(rows)
+    lead = leading_metric(metrics)
     published = published_ablations(full.dataset, full.results[0]["statistics"])
     lines = []
     for row in rows:
         paper = published.get(row.name, {})
-        cells = [_cell(row, metric, paper) for metric in METRICS]
+        cells = [_cell(row, metric, paper) for metric in metrics]
         if row is not full:
-            test = paired_test(full.users("ndcg@10"), row.users("ndcg@10"))
+            test = paired_test(full.users(lead), row.users(lead))
             cells.append(f"{test.p_value:.2g} {test.stars(len(others))}".strip())
         else:
             cells.append("")
         lines.append([row.name, *cells, str(len(row.results))])
-    return ["", *(short_name(metric) for metric in METRICS), "p", "seeds"], lines
+    return ["", *(short_name(metric) for metric in metrics), "p", "seeds"], lines
 
 
 def _cell(row, metric, paper):

@@ -10,11 +10,10 @@ import numpy as np
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import UserRanks
 from recbole_vqrec.report.item_groups import item_groups
+from recbole_vqrec.report.metric_names import leading_metric, ranked_metrics, short_name
 from recbole_vqrec.report.published import published_results
 from recbole_vqrec.report.significance import paired_test
 
-METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")
-SHORT = {"recall": "R", "ndcg": "N", "hit": "Hit", "mrr": "MRR"}
 OURS = "VQRec"
 
 
@@ -89,10 +88,14 @@ def ours(rows):
     return named[0] if named else None
 
 
-def short_name(metric):
-    """Return "N@10" for "ndcg@10"."""
-    kind, _, limit = metric.partition("@")
-    return f"{SHORT.get(kind, kind)}@{limit}"
+def shown_metrics(rows):
+    """Return the metrics that the tables of a data set show: those its runs were tested with, `metrics` and `topk`."""
+    return ranked_metrics([result for row in rows for result in row.results])
+
+
+def shown_leading_metric(rows):
+    """Return the metric of tests, groups and plots, "ndcg@10" by default."""
+    return leading_metric(shown_metrics(rows))
 
 
 def main_table(rows):
@@ -106,7 +109,7 @@ def main_table(rows):
     own = ours(rows)
     header = ["metric", *(row.name for row in rows), f"{own.name if own else OURS} over best other"]
     lines = []
-    for metric in METRICS:
+    for metric in shown_metrics(rows):
         means = [row.mean(metric) for row in rows]
         best = sorted(set(round(mean, 4) for mean in means), reverse=True)
         cells = []
@@ -122,9 +125,9 @@ def main_table(rows):
     return header, lines
 
 
-def significance_table(rows, metric="ndcg@10"):
+def significance_table(rows):
     """Return header and lines of VQRec against each other row: difference, interval, p; empty without VQRec."""
-    own = ours(rows)
+    own, metric = ours(rows), shown_leading_metric(rows)
     header = [f"{own.name if own else OURS} against", f"{short_name(metric)} difference", "95 % interval", "p", ""]
     others = [row for row in rows if row is not own]
     if own is None:
@@ -140,14 +143,18 @@ def significance_table(rows, metric="ndcg@10"):
 def published_table(rows):
     """Return header and lines of our numbers beside the published ones, where the data set is the paper's."""
     published = published_results(rows[0].dataset, rows[0].results[0]["statistics"])
-    columns = [f"{short_name(metric)} {which}" for metric in METRICS for which in ("here", "paper")]
-    header = ["model", *columns, "N@10 ratio"]
+    metrics = [metric for metric in shown_metrics(rows) if all(metric in of for of in published.values())]
+    if not metrics:
+        return ["model"], []
+    lead = leading_metric(metrics)
+    columns = [f"{short_name(metric)} {which}" for metric in metrics for which in ("here", "paper")]
+    header = ["model", *columns, f"{short_name(lead)} ratio"]
     lines = []
     for row in rows:
         paper = published.get(row.name)
         if paper is not None:
-            cells = [f"{value:.4f}" for metric in METRICS for value in (row.mean(metric), paper[metric])]
-            lines.append([row.name, *cells, f"{row.mean('ndcg@10') / paper['ndcg@10']:.2f}"])
+            cells = [f"{value:.4f}" for metric in metrics for value in (row.mean(metric), paper[metric])]
+            lines.append([row.name, *cells, f"{row.mean(lead) / paper[lead]:.2f}"])
     return header, lines
 
 
@@ -163,17 +170,18 @@ def cost_table(rows):
     return header, lines
 
 
-def group_values(rows, metric="ndcg@10", groups=5):
+def group_values(rows, groups=5):
     """Return labels of the item groups and row name -> values [groups]; see `item_groups`."""
+    metric = shown_leading_metric(rows)
     found = item_groups(rows[0].ranks[0].target_count, groups)
     values = {row.name: [float(row.users(metric)[:, users].mean()) for _, users in found] for row in rows}
     return [(label, len(users)) for label, users in found], values
 
 
-def group_table(rows, metric="ndcg@10"):
-    """Return header and lines of a metric by how often the target item was seen in training."""
-    groups, values = group_values(rows, metric)
-    header = [f"{short_name(metric)}; seen in training", *(f"{label} ({count:,} users)" for label, count in groups)]
+def group_table(rows):
+    """Return header and lines of the leading metric by how often the target item was seen in training."""
+    groups, values = group_values(rows)
+    header = [f"{short_name(shown_leading_metric(rows))}; seen in training", *(f"{label} ({count:,} users)" for label, count in groups)]
     return header, [[name, *(f"{value:.4f}" for value in of_groups)] for name, of_groups in values.items()]
 
 

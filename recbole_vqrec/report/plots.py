@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.report.comparison_tables import OURS, group_values
+from recbole_vqrec.report.comparison_tables import OURS, group_values, shown_leading_metric
+from recbole_vqrec.report.metric_names import short_name
 from recbole_vqrec.report.published import published_results
 
 DPI = 120
@@ -23,10 +24,11 @@ def draw_all(rows, folder):
     Returns:
         dict: title -> path.
     """
+    lead = short_name(shown_leading_metric(rows))
     plots = {
-        "Test NDCG@10": _scores,
+        f"Test {lead}": _scores,
         "Validation score by epoch": _curves,
-        "NDCG@10 by how often the target item was seen in training": _groups,
+        f"{lead} by how often the target item was seen in training": _groups,
         "Time and memory": _cost,
     }
     made = {}
@@ -61,18 +63,18 @@ def _color(index, name):
 
 
 def _scores(rows):
-    """Bars of NDCG@10 with the deviation between seeds, the published value as a mark."""
+    """Bars of the leading metric with the deviation between seeds, the published value as a mark."""
     figure, axis = _figure(max(6, 0.9 * len(rows) + 2), 3.6)
-    names = [row.name for row in rows]
-    errors = [row.deviation("ndcg@10") or 0 for row in rows]
+    names, lead = [row.name for row in rows], shown_leading_metric(rows)
+    errors = [row.deviation(lead) or 0 for row in rows]
     colors = ["C3" if row.name == OURS else "C0" for row in rows]
-    axis.bar(names, [row.mean("ndcg@10") for row in rows], yerr=errors, capsize=3, color=colors)
+    axis.bar(names, [row.mean(lead) for row in rows], yerr=errors, capsize=3, color=colors)
     published = published_results(rows[0].dataset, rows[0].results[0]["statistics"])
-    marked = [(place, published[name]["ndcg@10"]) for place, name in enumerate(names) if name in published]
+    marked = [(place, published[name][lead]) for place, name in enumerate(names) if lead in published.get(name, {})]
     if marked:
         axis.plot(*zip(*marked), "k_", markersize=16, markeredgewidth=2, label="published")
         axis.legend(frameon=False)
-    axis.set_ylabel("test NDCG@10")
+    axis.set_ylabel(f"test {short_name(lead)}")
     axis.tick_params(axis="x", rotation=30)
     return figure
 
@@ -93,7 +95,7 @@ def _curves(rows):
 
 
 def _groups(rows):
-    """NDCG@10 of each group of target items."""
+    """The leading metric of each group of target items."""
     groups, values = group_values(rows)
     figure, axis = _figure(8, 4)
     width = 0.8 / max(len(values), 1)
@@ -103,7 +105,7 @@ def _groups(rows):
         axis.bar(shifted, of_groups, width, color=_color(index, name)[0], label=name)
     axis.set_xticks(places, [f"{label}\n{count:,} users" for label, count in groups])
     axis.set_xlabel("training interactions of the target item")
-    axis.set_ylabel("test NDCG@10")
+    axis.set_ylabel(f"test {short_name(shown_leading_metric(rows))}")
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.report.metric_names import in_table_order, short_name
 
 
 def table(results, style="simple"):
@@ -15,13 +16,13 @@ def table(results, style="simple"):
         results (list of dict): as `quick_start.run` gives them.
         style (str): of tabulate.
     """
-    metrics = list(dict.fromkeys(metric for result in results for metric in _in_table_order(result["test_result"])))
+    metrics = list(dict.fromkeys(metric for result in results for metric in in_table_order(result["test_result"])))
     rows = [
         [result["model"], *(f"{result['test_result'].get(metric, float('nan')):.4f}" for metric in metrics)]
         + [result["epochs"], f"{result['seconds']:.0f}", f"{result['peak_memory'] / 2**20:,.0f}"]
         for result in results
     ]
-    headers = ["model", *map(_heading, metrics), "epochs", "seconds", "peak MB"]
+    headers = ["model", *map(short_name, metrics), "epochs", "seconds", "peak MB"]
     align = ("left", *["right"] * (len(headers) - 1))
     return tabulate(rows, headers, tablefmt=style, colalign=align, disable_numparse=True)
 
@@ -34,28 +35,17 @@ def domain_table(result, style="simple"):
         style (str): of tabulate.
     """
     found = result["best_valid_result"] or {}
-    metrics = _in_table_order([name for name in found if " " not in name])
+    metrics = in_table_order([name for name in found if " " not in name])
     domains = list(dict.fromkeys(name.rpartition(" ")[0] for name in found if " " in name))
     rows = [[domain, *(f"{found[f'{domain} {metric}']:.4f}" for metric in metrics)] for domain in domains]
     rows.append(["all users", *(f"{found[metric]:.4f}" for metric in metrics)])
-    headers = ["validation", *(metric.replace("recall", "R").replace("ndcg", "N") for metric in metrics)]
+    headers = ["validation", *map(short_name, metrics)]
     return tabulate(rows, headers, tablefmt=style, disable_numparse=True)
-
-
-def _heading(metric):
-    """Return "R@10" for "recall@10"; GAUC has no cut-off."""
-    kind, *limit = metric.split("@")
-    return "@".join([{"recall": "R", "ndcg": "N", "hit": "Hit"}.get(kind, kind), *limit])
-
-
-def _in_table_order(metrics):
-    """Return metric names as the paper orders them: R@10, N@10, R@50, N@50."""
-    return sorted(metrics, key=lambda name: int(name.split("@")[1]) if "@" in name else 0)
 
 
 def summary(result):
     """Return the test metrics of a result in one line."""
-    return "  ".join(f"{name} {result['test_result'][name]:.4f}" for name in _in_table_order(result["test_result"]))
+    return "  ".join(f"{name} {result['test_result'][name]:.4f}" for name in in_table_order(result["test_result"]))
 
 
 def write_result(folder, result):

@@ -4,14 +4,17 @@ import pytest
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import UserRanks
 from recbole_vqrec.report import comparison_tables as tables
+from recbole_vqrec.report.metric_names import PAPER
 
 
-def row(name, *above_of_seeds, dataset="Scientific", statistics=(8442, 4385, 59427), model=None, **options):
+def row(
+    name, *above_of_seeds, dataset="Scientific", statistics=(8442, 4385, 59427), model=None, tested=PAPER, **options
+):
     users, counts = ["a", "b", "c", "d"], np.array([0, 1, 2, 9])
     ranks = [UserRanks(users, np.array(above), np.zeros(4, int), counts) for above in above_of_seeds]
     result = {
         "model": model or name, "statistics": list(statistics), "parameters": 1000, "epochs": 2, "seconds": 5.0,
-        "peak_memory": 3 * 2**20, "run_options": options,
+        "peak_memory": 3 * 2**20, "run_options": options, "test_result": dict.fromkeys(tested, 0.1),
     }  # fmt: skip
     return tables.Row(dataset, name, [result] * len(ranks), ranks)
 
@@ -36,6 +39,22 @@ def test_published_numbers_beside_ours_only_for_the_papers_data():
     assert header[1:3] == ["R@10 here", "R@10 paper"] and lines[0][1:3] == ["0.2500", "0.1080"]
     assert lines[0][-1] == "4.52"
     assert tables.published_table([row("SASRec", THIRD, statistics=(8442, 4385, 1))])[1] == []
+
+
+def test_tables_have_the_metrics_that_all_runs_were_tested_with():
+    tested = ("ndcg@20", "mrr@5", "ndcg@5", "itemcoverage@5", "gauc")
+    rows = [row("SASRec", THIRD, tested=tested), row("VQRec", BEST, tested=(*tested, "hit@5"))]
+    assert [line[0] for line in tables.main_table(rows)[1]] == ["mrr@5", "N@5", "N@20"]
+    assert tables.significance_table(rows)[0][1] == "N@5 difference"
+    assert tables.group_table(rows)[0][0] == "N@5; seen in training"
+    assert tables.published_table(rows)[1] == []  # none of them is published
+    header, _ = tables.published_table([row("SASRec", THIRD, tested=("ndcg@50", "recall@10", "ndcg@5"))])
+    assert header[1:] == ["R@10 here", "R@10 paper", "N@50 here", "N@50 paper", "N@50 ratio"]
+
+
+def test_runs_without_a_metric_of_ranks_in_common_have_the_papers():
+    rows = [row("SASRec", THIRD, tested=("gauc",)), row("VQRec", BEST, tested=("ndcg@5",))]
+    assert tables.shown_metrics(rows) == list(PAPER)
 
 
 def test_significance_is_against_each_other_row():
