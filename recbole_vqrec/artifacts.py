@@ -10,7 +10,6 @@ Axis legend: N items.
     saved/<run>/catalogue.change-00000001.safetensors   items added or removed since that file was written
 """
 
-import contextlib
 import hashlib
 import json
 import re
@@ -67,15 +66,6 @@ def short_name(plm):
     return re.sub(r"[^\w.-]+", "-", re.split(r"[/\\]", name)[-1])
 
 
-def file_hash(path):
-    """Return the SHA-256 of a file's bytes as hexadecimal text."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def content_hash(tensors):
     """Return the SHA-256 over names, shapes, types and bytes of arrays, independent of their order."""
     digest = hashlib.sha256()
@@ -128,7 +118,7 @@ def array_to_lines(array):
     return array.tobytes().decode().split("\n")[:-1]
 
 
-def _stored_manifest(path):
+def stored_manifest(path):
     """Return what stands in the place of the manifest; raises SafetensorError, KeyError, ValueError or OSError."""
     with safe_open(path, framework="numpy") as file:
         return json.loads((file.metadata() or {})[MANIFEST_KEY])
@@ -149,7 +139,7 @@ def read_manifest(path, kind, remedy):
     if not path.is_file():
         raise UnavailableError(f"{path}: {kind} not found; {remedy}")
     try:
-        manifest = _stored_manifest(path)
+        manifest = stored_manifest(path)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         fault = f"not a readable {kind} file, damaged or of another program"
         raise UnavailableError(f"{path}: {fault}; {remedy}") from error
@@ -205,60 +195,3 @@ def rows_of(item_ids, wanted, path, remedy):
             f"{path}: lacks {len(missing):,} of {len(wanted):,} items of the data set ({examples(missing)}); {remedy}"
         )
     return np.fromiter((row[item_id] for item_id in wanted), dtype=np.int64, count=len(wanted))
-
-
-def fingerprint(path):
-    """Return what identifies a file's content: the recorded hash of an artifact, the SHA-256 of any other file."""
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        with contextlib.suppress(SafetensorError, KeyError, ValueError):
-            return _stored_manifest(path)["content"]
-    return file_hash(path)
-
-
-def fingerprints(*paths):
-    """Return the manifest entry "inputs": file name -> fingerprint of the files an artifact is made from.
-
-    The second file of a name, from another folder, is "<name>/2", which no file can be called.
-    """
-    found, seen = {}, Counter()
-    for path in dict.fromkeys(map(Path, paths)):
-        seen[path.name] += 1
-        found[f"{path.name}/{seen[path.name]}" if seen[path.name] > 1 else path.name] = fingerprint(path)
-    return found
-
-
-def stale_inputs(path, manifest):
-    """Return the names of inputs, lying beside an artifact, that have changed since it was made, or since they were."""
-    folder, stale = Path(path).parent, []
-    for name, recorded in manifest.get("inputs", {}).items():
-        file = folder / name
-        if file.is_file() and fingerprint(file) != recorded:
-            stale.append(name)
-        elif file.is_file() and file.suffix == ".safetensors":
-            with contextlib.suppress(SafetensorError, KeyError, ValueError):
-                stale += stale_inputs(file, _stored_manifest(file))
-    return stale
-
-
-def refuse_stale(path, manifest, remedy):
-    """Raise `VQRecError` if an input of an artifact has changed since the artifact was made."""
-    stale = stale_inputs(path, manifest)
-    if stale:
-        raise VQRecError(f"{path}: out of date, {examples(stale)} changed after it was made; {remedy}")
-
-
-def is_up_to_date(path, kind, options, inputs):
-    """Tell whether `path` already holds what these options and inputs would make.
-
-    Args:
-        path (str or Path): the artifact.
-        kind (str): its kind.
-        options (dict): the manifest entry "options".
-        inputs (dict): the manifest entry "inputs".
-    """
-    try:
-        manifest = read_manifest(path, kind, "")
-    except VQRecError:
-        return False
-    return manifest.get("options") == options and manifest.get("inputs") == inputs

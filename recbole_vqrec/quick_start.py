@@ -157,7 +157,7 @@ def _config(model, dataset, config_file_list, config_dict):
             purpose = " to be fine-tuned after" if config["stage"] == "finetune" else ""
             registry.refuse_without_pretraining(config["model"], config.model_class, purpose)
         return config
-    _, _, manifest = checkpoint.load(resume_point(given["resume"]))
+    manifest = checkpoint.read_manifest(resume_point(given["resume"]))
     for what, asked in (("model", model), ("dataset", dataset), ("stage", given.get("stage"))):
         if asked not in (None, manifest[what]):
             raise VQRecError(f"{given['resume']}: a run of {what} {manifest[what]}, asked for is {asked}")
@@ -233,7 +233,7 @@ def load_data_and_model(model_file):
     Raises:
         VQRecError: no or a damaged checkpoint, or a data set that has changed.
     """
-    _, _, manifest = checkpoint.load(model_file)
+    manifest = checkpoint.read_manifest(model_file)
     config = Config(manifest["model"], manifest["dataset"], None, manifest["config"])
     init_seed(config["seed"], config["reproducibility"])
     dataset = create_dataset(config)

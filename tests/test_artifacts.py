@@ -112,31 +112,6 @@ def test_rows_are_matched_by_id_and_missing_ids_named():
         artifacts.rows_of(["a"], ["y", "a", "z"], "x", "")
 
 
-def test_inputs_of_one_name_are_told_apart(tmp_path):
-    paths = [tmp_path / folder / "x.txt" for folder in "ab"]
-    for path in paths:
-        path.parent.mkdir()
-        path.write_text(path.parent.name)
-    hashes = [artifacts.file_hash(path) for path in paths]
-    assert artifacts.fingerprints(paths[0]) == {"x.txt": hashes[0]}
-    assert artifacts.fingerprints(*paths) == {"x.txt": hashes[0], "x.txt/2": hashes[1]}
-    assert artifacts.fingerprints(paths[0], str(paths[0])) == {"x.txt": hashes[0]}
-
-
-def test_up_to_date_means_same_options_and_same_inputs(tmp_path):
-    source = tmp_path / "source.txt"
-    source.write_text("one")
-    inputs = artifacts.fingerprints(source)
-    write(tmp_path / "x.safetensors", options={"a": 1}, inputs=inputs)
-    assert artifacts.is_up_to_date(tmp_path / "x.safetensors", "test", {"a": 1}, inputs)
-    assert not artifacts.is_up_to_date(tmp_path / "x.safetensors", "test", {"a": 2}, inputs)
-    source.write_text("two")
-    assert not artifacts.is_up_to_date(tmp_path / "x.safetensors", "test", {"a": 1}, artifacts.fingerprints(source))
-    manifest = artifacts.read_manifest(tmp_path / "x.safetensors", "test", "")
-    with pytest.raises(VQRecError, match="out of date, source.txt changed"):
-        artifacts.refuse_stale(tmp_path / "x.safetensors", manifest, "redo")
-
-
 def test_short_names_of_language_models():
     assert artifacts.short_name("bert-base-uncased") == "bert-base-uncased"
     assert artifacts.short_name("sentence-transformers/all-MiniLM-L6-v2") == "all-MiniLM-L6-v2"
@@ -148,17 +123,3 @@ def test_messages():
     assert nearest("codebok", ["codebooks", "codes"]) == ", did you mean 'codebooks'?"
     assert nearest("zzz", ["codebooks"]) == ""
     assert examples(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
-
-
-def test_what_changed_before_the_input_was_made_again_is_stale_as_well(tmp_path):
-    """texts -> vectors -> codes: codes are out of date when the texts are, though the vectors are the same file."""
-    text, vectors, codes = tmp_path / "x.item", tmp_path / "x.emb.safetensors", tmp_path / "x.codes.safetensors"
-    text.write_text("one")
-    write(vectors, inputs=artifacts.fingerprints(text))
-    write(codes, inputs=artifacts.fingerprints(vectors))
-    manifest = artifacts.read_manifest(codes, "test", "")
-    assert artifacts.stale_inputs(codes, manifest) == []
-    text.write_text("two")
-    assert artifacts.stale_inputs(codes, manifest) == ["x.item"]
-    with pytest.raises(VQRecError, match="x.codes.safetensors: out of date, x.item changed after it was made; again"):
-        artifacts.refuse_stale(codes, manifest, "again")

@@ -40,7 +40,7 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
     # 1. rows
     files, given = options_of_all_runs(config_files, options)
     common = {**files, **given}
-    manifest = checkpoint.load(run)[2]
+    manifest = checkpoint.read_manifest(run)
     model = registry.load(registry.entry(manifest["model"]).model)
     registry.refuse_without_pretraining(f"{run}: a run of {manifest['model']}, which", model, " to ablate")
     rows = ablation_rows(run, manifest, common, without_negatives)

@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from recbole_vqrec import artifacts, registry
+from recbole_vqrec import artifacts, provenance, registry
 
 
 def inputs_of(run, trained):
@@ -18,7 +18,7 @@ def inputs_of(run, trained):
     from recbole_vqrec.quantization.domain import interaction_files
     from recbole_vqrec.trainer import checkpoint
 
-    manifest = artifacts.read_manifest(checkpoint.checkpoint_file(trained), checkpoint.KIND, checkpoint.REMEDY)
+    manifest = checkpoint.read_manifest(trained)
     options, folder = manifest["config"], _folder(run)
     files = [*interaction_files(folder, run.dataset), artifacts.atomic_file(folder, run.dataset, "item")]
     entry = registry.known(run.model)
@@ -51,4 +51,4 @@ def _fingerprint(file):
 @functools.lru_cache(maxsize=None)
 def _fingerprint_of(file, changed, size):
     """Return a file's fingerprint, read again only where the file has changed: all runs of a matrix have the same."""
-    return artifacts.fingerprint(file)
+    return provenance.fingerprint(file)

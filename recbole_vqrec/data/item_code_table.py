@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess.domain_ids import merged_item_ids
@@ -90,7 +90,7 @@ def _one_file(path, dataset, config):
             f"{path}: has {found[0]} codebooks of {found[1]} codes, configured are {expected[0]} of {expected[1]}; "
             f"set codebooks: {found[0]} and codes_per_codebook: {found[1]}, or encode again"
         )
-    artifacts.refuse_stale(path, codes.manifest, f"run '{command}'")
+    provenance.refuse_stale(path, codes.manifest, f"run '{command}'")
     return codes, remedy
 
 

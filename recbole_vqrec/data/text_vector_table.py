@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.embedding.embed import embed_command, embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND, load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
@@ -84,5 +84,5 @@ def _one_file(path, dataset, config, word_drop):
         others = sorted(file.name for file in path.parent.glob("*.emb.safetensors"))
         remedy += f" (there are {', '.join(others)})" if others else ""
     item_ids, vectors, manifest = load_embeddings(path, remedy)
-    artifacts.refuse_stale(path, manifest, f"run '{command}'")
+    provenance.refuse_stale(path, manifest, f"run '{command}'")
     return item_ids, vectors, path, remedy

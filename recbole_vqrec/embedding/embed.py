@@ -8,7 +8,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.defaults import read_props
 from recbole_vqrec.embedding import processes
 from recbole_vqrec.embedding.shards import Shards
@@ -48,8 +48,8 @@ def embed_dataset(folder, dataset, options, force=False, progress=True, say=prin
     source = artifacts.atomic_file(folder, dataset, "item")
     path = embedding_path(folder, dataset, options)
     item_ids, texts = item_texts(source, options["text_columns"], options["empty_text"])
-    inputs = artifacts.fingerprints(source)
-    if not force and artifacts.is_up_to_date(path, KIND, made_by, inputs):
+    inputs = provenance.fingerprints(source)
+    if not force and provenance.is_up_to_date(path, KIND, made_by, inputs):
         return path, False
     if options["word_drop"]:
         texts = drop_words(texts, options["word_drop"], options["word_drop_seed"])

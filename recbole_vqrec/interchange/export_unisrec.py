@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.embedding.embed import embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
@@ -155,7 +155,7 @@ def _write_features(folder, dataset, out, parts, options, item_number, suffix):
     remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {plm}'"
     if not path.is_file():
         return [], [] if FEATURES[suffix] else [f"no .{suffix}: {path.name} is not there; {remedy}"]
-    artifacts.refuse_stale(path, artifacts.read_manifest(path, EMBEDDING_KIND, remedy), remedy)
+    provenance.refuse_stale(path, artifacts.read_manifest(path, EMBEDDING_KIND, remedy), remedy)
     item_ids, embeddings, _ = load_embeddings(path, remedy)
     paths = []
     for part in parts:
@@ -173,7 +173,7 @@ def _write_index(folder, dataset, out, options, in_index):
     if not path.is_file():
         return [], [f"no .index: {path.name} is not there; {remedy}"]
     tensors, item_ids, manifest = artifacts.read_artifact(path, CODES_KIND, remedy)
-    artifacts.refuse_stale(path, manifest, remedy)
+    provenance.refuse_stale(path, manifest, remedy)
     arrays = {name.removeprefix("quantizer."): tensor for name, tensor in tensors.items() if name != "codes"}
     if set(arrays) != set(QUANTIZER) or manifest["codes_per_codebook"] != 256:
         return [], [f"no .index: {path.name} is no plain product quantizer of 256 codes, which their scripts need"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.defaults import own_defaults
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.interchange import inert_pickle
@@ -57,7 +57,7 @@ def import_checkpoint(path, out, force=False):
         "config": options,
         "optimizer": [],
         "progress": {"epoch": -1, "step": 0},
-        "inputs": {Path(path).name: artifacts.file_hash(path)},
+        "inputs": {Path(path).name: provenance.file_hash(path)},
     }
     arrays = {f"model.{name}": np.ascontiguousarray(value.float().numpy()) for name, value in tensors.items()}
     artifacts.write_artifact(target, checkpoint.KIND, arrays, manifest, [])

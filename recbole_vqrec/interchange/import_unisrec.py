@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.embedding.embed import OPTIONS as EMBEDDING_OPTIONS
 from recbole_vqrec.embedding.embed import embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND as EMBEDDING_KIND
@@ -184,7 +184,7 @@ def _write_embeddings(target, name, options, item_ids, suffix, vectors, source):
     manifest = {
         "dataset": name,
         "options": {option: options[option] for option in EMBEDDING_OPTIONS},
-        "inputs": artifacts.fingerprints(source),
+        "inputs": provenance.fingerprints(source),
         "imported": f"{name}.{suffix}",
     }
     if FEATURES[suffix]:

@@ -2,7 +2,7 @@
 
 import json
 
-from recbole_vqrec import __version__, artifacts
+from recbole_vqrec import __version__, artifacts, provenance
 from recbole_vqrec.errors import VQRecError
 
 FORMAT = 1
@@ -24,7 +24,7 @@ def made_from(files, options):
         VQRecError: a file cannot be read.
     """
     try:
-        inputs = artifacts.fingerprints(*filter(None, files))
+        inputs = provenance.fingerprints(*filter(None, files))
     except OSError as error:
         raise VQRecError(f"{error.filename}: cannot be read ({error.strerror})") from error
     return {"format": FORMAT, "options": options, "inputs": inputs}
@@ -34,7 +34,7 @@ def up_to_date(path, made_by):
     """Return the paths of the files in place where they are what `made_by` would make, else None."""
     record, paths = _read(path)
     try:
-        same = {**record, **made_by} == record and artifacts.fingerprints(*paths) == record["outputs"]
+        same = {**record, **made_by} == record and provenance.fingerprints(*paths) == record["outputs"]
     except OSError:
         return None
     return paths if same and paths else None
@@ -56,6 +56,6 @@ def _read(path):
 
 def write_record(path, made_by, outputs):
     """Write the record of the files in place."""
-    record = {**made_by, "recbole_vqrec": __version__, "outputs": artifacts.fingerprints(*outputs)}
+    record = {**made_by, "recbole_vqrec": __version__, "outputs": provenance.fingerprints(*outputs)}
     with artifacts.replace_when_done(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

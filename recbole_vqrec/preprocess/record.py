@@ -6,7 +6,7 @@ The record holds neither date nor folder, so the same input gives the same bytes
 import json
 from pathlib import Path
 
-from recbole_vqrec import __version__, artifacts
+from recbole_vqrec import __version__, artifacts, provenance
 from recbole_vqrec.errors import VQRecError
 
 KIND = "preprocessed data set"
@@ -38,7 +38,7 @@ def made_from(source, options, inputs):
         if not Path(path).is_file():
             raise VQRecError(f"{path}: not found; put the file there, or give its path")
     try:
-        return {"source": source, "options": options, "inputs": artifacts.fingerprints(*inputs)}
+        return {"source": source, "options": options, "inputs": provenance.fingerprints(*inputs)}
     except OSError as error:
         raise VQRecError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
@@ -59,7 +59,7 @@ def up_to_date(folder, dataset, made_by, say):
     paths = atomic_files_of(folder, dataset)
     if record is None or not _made_by(record, made_by):
         return None
-    if not all(path.is_file() for path in paths) or artifacts.fingerprints(*paths) != record.get("outputs"):
+    if not all(path.is_file() for path in paths) or provenance.fingerprints(*paths) != record.get("outputs"):
         return None
     say(f"{dataset}: up to date ({', '.join(map(str, paths))}); --force redoes it")
     return record
@@ -89,7 +89,7 @@ def write_record(folder, dataset, made_by, statistics, notes):
         **made_by,
         "statistics": statistics,
         "counts": notes,
-        "outputs": artifacts.fingerprints(*atomic_files_of(folder, dataset)),
+        "outputs": provenance.fingerprints(*atomic_files_of(folder, dataset)),
     }
     path = record_file(folder, dataset)
     with artifacts.replace_when_done(path) as temporary:

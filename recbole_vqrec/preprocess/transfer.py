@@ -13,7 +13,7 @@ from typing import NamedTuple
 import requests
 from tqdm import tqdm
 
-from recbole_vqrec.artifacts import file_hash
+from recbole_vqrec.provenance import file_hash
 from recbole_vqrec.errors import VQRecError
 
 BLOCK = 1 << 15  # bytes; what a broken connection had brought of the last block is fetched again

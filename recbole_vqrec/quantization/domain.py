@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.embedding.text_encoder import KIND, load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
@@ -55,7 +55,7 @@ class Domain:
             VQRecError: the embeddings are missing, damaged or out of date.
         """
         manifest = artifacts.read_manifest(self.embedding_file, KIND, self.remedy)
-        artifacts.refuse_stale(self.embedding_file, manifest, self.remedy)
+        provenance.refuse_stale(self.embedding_file, manifest, self.remedy)
         return {option: manifest["options"].get(option) for option in LANGUAGE_MODEL}
 
     def items(self):

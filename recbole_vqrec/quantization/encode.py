@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.preprocess.domain_ids import merged_item_ids
@@ -100,7 +100,7 @@ def _encode(folder, name, domains, options, quantizer_file, force, say):
     refuse_different(models)
     quantizer = _stored_quantizer(quantizer_file, models, options) if quantizer_file else None
     made_by, inputs = _origin(folder, domains, options, quantizer_file)
-    if not force and artifacts.is_up_to_date(path, KIND, made_by, inputs):
+    if not force and provenance.is_up_to_date(path, KIND, made_by, inputs):
         return path, False
 
     manifest = {"dataset": name, "options": made_by, "inputs": inputs, "language_model": next(iter(models.values()))}
@@ -132,7 +132,7 @@ def _stored_quantizer(file, models, options):
     remedy = reuse_remedy(options)
     quantizer = load_quantizer(file, remedy)
     manifest = artifacts.read_manifest(file, KIND, remedy)
-    artifacts.refuse_stale(file, manifest, remedy)
+    provenance.refuse_stale(file, manifest, remedy)
     if "language_model" in manifest:  # an imported index does not say
         refuse_different({Path(file).name: manifest["language_model"], **models})
     found = (quantizer.codebooks, quantizer.codes_per_codebook)
@@ -152,7 +152,7 @@ def _origin(folder, domains, options, quantizer_file):
     if quantizer_file:
         made_by["reuse_quantizer"] = os.path.relpath(quantizer_file, folder)
         files.append(quantizer_file)
-    return made_by, {os.path.relpath(file, folder): artifacts.fingerprint(file) for file in files}
+    return made_by, {os.path.relpath(file, folder): provenance.fingerprint(file) for file in files}
 
 
 def _items(name, domains):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.embedding.text_encoder import load_embeddings
@@ -67,7 +67,7 @@ def import_index(folder, dataset, index_file, options, missing="auto", numbered=
     manifest = {
         "dataset": dataset,
         "options": {"from_index": index_file.name, "missing": missing},
-        "inputs": artifacts.fingerprints(index_file, *interaction_files(folder, dataset)),
+        "inputs": provenance.fingerprints(index_file, *interaction_files(folder, dataset)),
         "filled_items": absent,
     }
     layout = {**options, "codebooks": quantizer.codebooks, "codes_per_codebook": quantizer.codes_per_codebook}

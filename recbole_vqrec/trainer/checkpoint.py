@@ -73,16 +73,28 @@ def save(path, config, model, optimizer, item_ids, progress):
     artifacts.write_artifact(path, KIND, arrays, manifest, item_ids)
 
 
+def read_manifest(run):
+    """Return the manifest of a run, its tensors not read; options that are no more are left out of its config.
+
+    Raises:
+        VQRecError: no checkpoint there, its head damaged, or of another program or format.
+    """
+    return _in_force(artifacts.read_manifest(checkpoint_file(run), KIND, REMEDY))
+
+
 def load(run):
-    """Return (tensors by full name, item ids, manifest) of a run; options that are no more are left out of its config.
+    """Return (tensors by full name, item ids, manifest as `read_manifest` gives it) of a run.
 
     Raises:
         VQRecError: no checkpoint there, damaged, or of another program or format.
     """
     arrays, item_ids, manifest = artifacts.read_artifact(checkpoint_file(run), KIND, REMEDY)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, item_ids, _in_force(manifest)
+
+
+def _in_force(manifest):
     options = manifest["config"].items()
-    manifest["config"] = {name: value for name, value in options if RETIRED_OPTIONS.get(name, ...) != value}
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}, item_ids, manifest
+    return {**manifest, "config": {name: value for name, value in options if RETIRED_OPTIONS.get(name, ...) != value}}
 
 
 def restore_model(run, model, model_name, item_ids):

@@ -68,7 +68,7 @@ class FinetuneTrainer(SequenceTrainer):
 
     def resume_checkpoint(self, resume_file):
         """Continue a run in the stage where it stood; see `SequenceTrainer.resume_checkpoint`."""
-        progress = checkpoint.load(resume_point(resume_file))[2]["progress"]
+        progress = checkpoint.read_manifest(resume_point(resume_file))["progress"]
         if self.stages:
             self._enter(progress["stage_number"], progress["stage_start"])
         super().resume_checkpoint(resume_file)

@@ -41,7 +41,7 @@ def pretrained_model(run):
     Args:
         run (str or Path): run folder or checkpoint.
     """
-    return checkpoint.load(run)[2]["model"] if run else None
+    return checkpoint.read_manifest(run)["model"] if run else None
 
 
 def inherited_options(options):
@@ -56,7 +56,7 @@ def inherited_options(options):
     preset = preset_of(options)
     inherited, pretrained = {"permutation": permutation_of(options)}, {}
     if options["checkpoint"] is not None:
-        pretrained = checkpoint.load(options["checkpoint"])[2]["config"]
+        pretrained = checkpoint.read_manifest(options["checkpoint"])["config"]
         inherited.update({name: pretrained[name] for name in INHERITED if name in pretrained})
     elif preset["load"]:
         raise VQRecError(f"preset {options['preset']}: no checkpoint given; say --checkpoint=saved/<pre-trained run>")

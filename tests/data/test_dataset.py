@@ -4,7 +4,7 @@ import recbole.data.dataset
 from small import SMALL, small_config, write_codes, write_inter
 from recbole.data import data_preparation
 
-from recbole_vqrec import quick_start
+from recbole_vqrec import provenance, quick_start
 from recbole_vqrec.cli.item_codes import encode
 from recbole_vqrec.config import stage_options
 from recbole_vqrec.defaults import read_props
@@ -139,12 +139,11 @@ def test_codes_of_another_layout_say_what_to_set(tiny, layout):
 
 
 def test_stale_codes_are_refused(tiny):
-    from recbole_vqrec import artifacts
     from recbole_vqrec.quantization.item_codes import ItemCodes
 
     path = tiny / "tiny.small.codes.safetensors"
     codes = ItemCodes.load(path, "")
-    manifest = {"inputs": artifacts.fingerprints(tiny / "tiny.item")}
+    manifest = {"inputs": provenance.fingerprints(tiny / "tiny.item")}
     ItemCodes(codes.item_ids, codes.codes, 8, manifest).save(path)
     ItemCodesDataset(small_config())
     (tiny / "tiny.item").write_text("item_id:token\ttitle:token_seq\ni0\tother\n")

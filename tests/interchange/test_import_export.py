@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import authors_files
 from authors_files import FEATURES, FILES, HEADER, INTER, bring_in, lines, quantizer
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.cli import main
 from recbole_vqrec.config import stage_options
 from recbole_vqrec.embedding.text_encoder import load_embeddings
@@ -162,7 +162,7 @@ def test_imported_embeddings_are_up_to_date_for_embed(tmp_path):
     bring_in(authors_files.write(tmp_path / "a"), tmp_path / "out")
     path, made = embed_dataset(tmp_path / "out" / "Toy", "Toy", stage_options())
     assert not made
-    artifacts.refuse_stale(path, artifacts.read_manifest(path, "text embedding", ""), "")
+    provenance.refuse_stale(path, artifacts.read_manifest(path, "text embedding", ""), "")
 
 
 def test_a_second_import_does_nothing(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.config import stage_options
 
 
@@ -43,7 +43,7 @@ def domain(tmp_path, clustered):
         (folder / f"{name}.item").write_text("item_id:token\ttitle:token_seq\n" + "".join(f"{i}\ttext\n" for i in ids))
         path = artifacts.embedding_file(folder, name, "tiny")
         vectors = clustered(items, d, seed) if embeddings is None else embeddings
-        inputs = artifacts.fingerprints(folder / f"{name}.item")
+        inputs = provenance.fingerprints(folder / f"{name}.item")
         manifest = {"options": {"plm": plm, "pooling": pooling}, "inputs": inputs}
         artifacts.write_artifact(path, "text embedding", {"embeddings": vectors}, manifest, ids)
         return folder

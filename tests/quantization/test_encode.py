@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 from small import write_inter, write_vectors
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.cli import main
 from recbole_vqrec.data.item_code_table import codes_path
 from recbole_vqrec.embedding.text_encoder import load_embeddings
@@ -87,7 +87,7 @@ def test_reuse(domain, options):
     np.testing.assert_array_equal(ItemCodes.load(by_path, "").codes, ItemCodes.load(by_name, "").codes)
     assert encode(beauty, options, reuse_quantizer="games") == (by_name, False)
     encode(games, options, quantizer_seed=1)
-    assert artifacts.stale_inputs(by_name, artifacts.read_manifest(by_name, "item codes", ""))
+    assert provenance.stale_inputs(by_name, artifacts.read_manifest(by_name, "item codes", ""))
     assert encode(beauty, options, reuse_quantizer="games")[1]
 
 

@@ -41,7 +41,8 @@ def test_what_is_loaded_is_what_was_tested(run):
 def test_a_retired_option_is_left_out_where_it_was_off(run, monkeypatch):
     for value, kept in ((16, False), (8, True)):
         monkeypatch.setattr(checkpoint, "RETIRED_OPTIONS", {"hidden_size": value})
-        assert ("hidden_size" in checkpoint.load(run["run"])[2]["config"]) == kept
+        manifest = checkpoint.load(run["run"])[2]
+        assert ("hidden_size" in manifest["config"]) == kept and checkpoint.read_manifest(run["run"]) == manifest
 
 
 def test_optimizer_state_round_trip(tiny, tmp_path):
