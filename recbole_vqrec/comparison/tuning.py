@@ -1,9 +1,13 @@
 """Options of each row: those found before (props/comparison.yaml), or the best of a small grid on validation."""
 
-from sklearn.model_selection import ParameterGrid, ParameterSampler
+import random
+
+from sklearn.model_selection import ParameterGrid
 
 from recbole_vqrec.comparison.runs import Run
+from recbole_vqrec.config import Config
 from recbole_vqrec.defaults import read_props
+from recbole_vqrec.errors import VQRecError
 
 
 def stated_options(model, dataset):
@@ -19,11 +23,13 @@ def stated_options(model, dataset):
 
 
 def trials(run, budget, given=()):
-    """Return the trials of a row: its grid in props/comparison.yaml, or `budget` points of it drawn at random.
+    """Return the trials of a row: what it would be run with untuned, and points of its grid in props/comparison.yaml.
+
+    The untuned point is always tried, so that tuning cannot leave a model worse on validation than it was.
 
     Args:
         run (Run): a run of the row, whose seed and options all trials share.
-        budget (int): trials at most, the same for each row.
+        budget (int): trials at most, the same for each row; a larger grid is sampled.
         given (iterable of str): options that the user has set; they are not tuned.
 
     Returns:
@@ -34,12 +40,12 @@ def trials(run, budget, given=()):
     grid = {name: values for name, values in grid.items() if name not in given}
     if not grid:
         return []
-    points = ParameterGrid(grid)
-    if len(points) > budget:
-        points = ParameterSampler(grid, budget, random_state=0)
+    points = list(ParameterGrid(grid))
+    random.Random(0).shuffle(points)
+    untuned = _untuned(run, grid)
+    tried = [untuned, *(point for point in points if point != untuned)][:budget]
     return [
-        Run(run.out, run.dataset, run.row, run.model, run.seed, {**run.options, **_plain(point)}, _plain(point))
-        for point in points
+        Run(run.out, run.dataset, run.row, run.model, run.seed, {**run.options, **point}, point) for point in tried
     ]
 
 
@@ -56,6 +62,10 @@ def best_trial(results):
     return max(finished, key=lambda result: sign * result["best_valid_score"])["trial"]
 
 
-def _plain(point):
-    """Return the values as Python's own types."""
-    return {name: value.item() if hasattr(value, "item") else value for name, value in point.items()}
+def _untuned(run, names):
+    """Return the values that a run has of the options named."""
+    try:
+        config = Config(run.model, run.dataset, None, dict(run.options))
+    except VQRecError:  # the run will say so
+        return {}
+    return {name: config[name] for name in names}

@@ -201,9 +201,26 @@ def test_each_row_gets_the_same_number_of_trials_at_most():
     some = trials(run, 4)
     assert len(some) == len({trial.name for trial in some}) == 4
     assert some == trials(run, 4)
+    every = trials(run, 100)
+    assert every[:4] == some and len({trial.name for trial in every}) == len(every) == 12
+    for name in ("learning_rate", "hidden_dropout_prob", "temperature"):  # drawn at random, not in the grid's order
+        assert len({trial.trial[name] for trial in trials(run, 6)}) > 1
     assert all(trial.options["epochs"] == 3 and trial.trial.items() <= trial.options.items() for trial in some)
     assert stated_options("GRU4Rec", "beauty") == {"hidden_size": 300, "embedding_size": 300}
     assert stated_options("SASRec", "OR") == {"hidden_size": 300, "inner_size": 256}
+
+
+def test_the_untuned_values_are_the_first_trial():
+    for model, options, expected in (
+        ("VQRec", {}, {"learning_rate": 0.001, "hidden_dropout_prob": 0.5, "temperature": 0.1}),
+        ("VQRec", {"learning_rate": 0.02}, {"learning_rate": 0.02, "hidden_dropout_prob": 0.5, "temperature": 0.1}),
+        ("SASRec", {}, {"learning_rate": 0.001, "hidden_dropout_prob": 0.5, "attn_dropout_prob": 0.5}),
+    ):
+        first, *others = trials(Run("out", "tiny", model, model, 2020, options), 100)
+        assert first.trial == expected and all(other.trial != expected for other in others)
+        assert len(others) == 12 - (not options)
+    broken = trials(Run("out", "tiny", "VQRec", "VQRec", 2020, {"stage": "finetune"}), 2)  # no checkpoint; it will say
+    assert [trial.trial for trial in broken][0] == {}
 
 
 def test_rows_of_a_file_are_models_with_options_of_their_own(tiny, in_process, tmp_path):
