@@ -14,7 +14,8 @@ from recbole.utils import FeatureSource
 from recbole_vqrec import registry
 from recbole_vqrec.config import fill_defaults
 from recbole_vqrec.data.file_checks import (
-    explain_bad_line, refuse_missing_files, refuse_missing_values, refuse_wrong_field_counts, refuse_wrong_header,
+    explain_bad_line, explain_wrong_bytes, refuse_missing_files, refuse_missing_values, refuse_wrong_field_counts,
+    refuse_wrong_header,
 )  # fmt: skip
 from recbole_vqrec.data.item_attribute_table import load_item_attributes
 from recbole_vqrec.data.item_code_table import load_item_codes
@@ -62,14 +63,15 @@ class SequenceDataset(SequentialDataset):
         super()._load_data(token, dataset_path)
 
     def _load_feat(self, filepath, source):
+        form = self.config["field_separator"], self.config["encoding"] or "utf-8"
         if source == FeatureSource.INTERACTION:
-            form = self.config["field_separator"], self.config["encoding"] or "utf-8"
             refuse_wrong_header(filepath, *form, self._needed_columns())
             refuse_wrong_field_counts(filepath, *form)
         try:
             features = super()._load_feat(filepath, source)
         except ValueError as error:
-            explain_bad_line(filepath, self.config["field_separator"])
+            explain_wrong_bytes(filepath, form[1])
+            explain_bad_line(filepath, form[0])
             raise VQRecError(f"{filepath}: {' '.join(str(error).split())}") from error
         if source == FeatureSource.INTERACTION:
             self._refuse_columns_left_out(features)

@@ -1,4 +1,4 @@
-"""What is wrong with an atomic file of interactions: errors that name the line, where pandas and RecBole say little."""
+"""What is wrong with an atomic file: errors that name the line, where pandas and RecBole say little."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from recbole_vqrec.errors import VQRecError
+
+OF_ENCODING = "convert the file, or set encoding to the file's own"
 
 
 def refuse_missing_files(folder, dataset, parts=None):
@@ -57,19 +59,18 @@ def _lines(path, encoding):
         with open(path, encoding=encoding) as lines:
             yield from lines
     except UnicodeDecodeError:
-        number, fault = _first_undecodable(path, encoding)
-        raise VQRecError(
-            f"{path} line {number}: is not {encoding} ({fault}); convert the file, or set encoding to the file's own"
-        ) from None
+        explain_wrong_bytes(path, encoding)
 
 
-def _first_undecodable(path, encoding):
-    """Return the number of the first line that cannot be decoded, and the fault; the whole file is read for it."""
+def explain_wrong_bytes(path, encoding, remedy=OF_ENCODING):
+    """Raise `VQRecError` that names the first line that is not in its encoding, if there is one."""
     try:
         Path(path).read_bytes().decode(encoding)
     except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode(encoding)
-        return before.count("\n") + 1, f"byte 0x{error.object[error.start]:02x}, {error.reason}"
+        line = error.object[: error.start].decode(encoding).count("\n") + 1
+        raise VQRecError(
+            f"{path} line {line}: is not {encoding} (byte 0x{error.object[error.start]:02x}, {error.reason}); {remedy}"
+        ) from None
 
 
 def refuse_wrong_field_counts(path, separator, encoding):

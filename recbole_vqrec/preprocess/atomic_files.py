@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.data.file_checks import explain_wrong_bytes
 from recbole_vqrec.errors import VQRecError, examples
 
 SEPARATOR = "\t"
@@ -140,7 +141,8 @@ def read_table(path, remedy):
     try:
         table = read_delimited(path, SEPARATOR)
     except UnicodeDecodeError as error:
-        raise VQRecError(f"{path}: not UTF-8 at byte {error.start}; convert the file") from error
+        explain_wrong_bytes(path, "utf-8", "convert the file")
+        raise VQRecError(f"{path}: {error}") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise VQRecError(f"{path}: {' '.join(str(error).split())}; correct the line or the header") from error
     untyped = [column for column in table if ":" not in column]
