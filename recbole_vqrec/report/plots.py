@@ -11,7 +11,8 @@ from recbole_vqrec.report.published import published_results
 
 DPI = 120
 OTHERS = ("C0", "C1", "C2", "C4", "C5", "C6", "C7", "C8", "C9")
-STYLES = ("-", "--", ":", "-.")
+STYLES = ("-", "--", ":", "-.")  # of lines, and
+HATCHES = ("", "///", "...", "xxx")  # of bars, which tell rows of one color apart
 
 
 def draw_all(rows, folder):
@@ -56,26 +57,29 @@ def _figure(width, height, columns=1):
 
 
 def _color(index, name):
-    """Return color and line style of a row: red is VQRec's alone, in every plot."""
+    """Return color, line style and hatch of a row: red is VQRec's alone, in every plot."""
     if name == OURS:
-        return "C3", "-"
-    return OTHERS[index % len(OTHERS)], STYLES[index // len(OTHERS) % len(STYLES)]
+        return "C3", STYLES[0], HATCHES[0]
+    again = index // len(OTHERS) % len(STYLES)
+    return OTHERS[index % len(OTHERS)], STYLES[again], HATCHES[again]
 
 
 def _scores(rows):
     """Bars of the leading metric with the deviation between seeds, the published value as a mark."""
-    figure, axis = _figure(max(6, 0.9 * len(rows) + 2), 3.6)
+    figure, axis = _figure(8, 0.35 * len(rows) + 1.2)
     names, lead = [row.name for row in rows], shown_leading_metric(rows)
     errors = [row.deviation(lead) or 0 for row in rows]
     colors = ["C3" if row.name == OURS else "C0" for row in rows]
-    axis.bar(names, [row.mean(lead) for row in rows], yerr=errors, capsize=3, color=colors)
+    axis.barh(names, [row.mean(lead) for row in rows], xerr=errors, capsize=3, color=colors)
     published = published_results(rows[0].dataset, rows[0].results[0]["statistics"])
-    marked = [(place, published[name][lead]) for place, name in enumerate(names) if lead in published.get(name, {})]
+    marked = [(published[name][lead], place) for place, name in enumerate(names) if lead in published.get(name, {})]
     if marked:
-        axis.plot(*zip(*marked), "k_", markersize=16, markeredgewidth=2, label="published")
-        axis.legend(frameon=False)
-    axis.set_ylabel(f"test {short_name(lead)}")
-    axis.tick_params(axis="x", rotation=30)
+        axis.plot(*zip(*marked), "k|", markersize=16, markeredgewidth=2, label="published")
+        axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.set_xlabel(f"test {short_name(lead)}")
+    axis.invert_yaxis()
+    axis.grid(axis="y", visible=False)
+    axis.grid(axis="x", alpha=0.3)
     return figure
 
 
@@ -84,7 +88,7 @@ def _curves(rows):
     figure, axis = _figure(8, 4)
     for index, row in enumerate(rows):
         scores = row.results[0]["valid_scores"]
-        color, style = _color(index, row.name)
+        color, style, _ = _color(index, row.name)
         marker = "." if len(scores) < 3 else ""
         axis.plot(range(1, len(scores) + 1), scores, style, color=color, label=row.name, marker=marker)
     axis.xaxis.get_major_locator().set_params(integer=True)
@@ -97,14 +101,15 @@ def _curves(rows):
 def _groups(rows):
     """The leading metric of each group of target items."""
     groups, values = group_values(rows)
-    figure, axis = _figure(8, 4)
+    figure, axis = _figure(max(8, 0.1 * len(values) * len(groups) + 4), 4)
     width = 0.8 / max(len(values), 1)
     places = np.arange(len(groups))
     for index, (name, of_groups) in enumerate(values.items()):
         shifted = places + (index - (len(values) - 1) / 2) * width
-        axis.bar(shifted, of_groups, width, color=_color(index, name)[0], label=name)
-    axis.set_xticks(places, [f"{label}\n{count:,} users" for label, count in groups])
-    axis.set_xlabel("training interactions of the target item")
+        color, _, hatch = _color(index, name)
+        axis.bar(shifted, of_groups, width, color=color, hatch=hatch, edgecolor="white", linewidth=0, label=name)
+    axis.set_xticks(places, [f"{label}\n({count:,})" for label, count in groups])
+    axis.set_xlabel("training interactions of the target item (test users)")
     axis.set_ylabel(f"test {short_name(shown_leading_metric(rows))}")
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
