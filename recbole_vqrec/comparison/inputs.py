@@ -18,8 +18,7 @@ def inputs_of(run, trained):
     from recbole_vqrec.quantization.domain import interaction_files
     from recbole_vqrec.trainer import checkpoint
 
-    manifest = checkpoint.read_manifest(trained)
-    options, folder = manifest["config"], _folder(run)
+    options, folder = checkpoint.read_manifest(trained)["config"], _folder(run)
     files = [*interaction_files(folder, run.dataset), artifacts.atomic_file(folder, run.dataset, "item")]
     entry = registry.known(run.model)
     if entry.reads_texts:

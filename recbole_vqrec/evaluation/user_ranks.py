@@ -20,6 +20,12 @@ FILE_NAME = "ranks.safetensors"
 REMEDY = "give the folder of a run"
 
 
+def follows_from_ranks(metric):
+    """Tell whether `UserRanks.metric` can give a metric: recall, hit, ndcg or mrr with a cut-off."""
+    kind, _, limit = str(metric).lower().partition("@")
+    return kind in ("recall", "hit", "ndcg", "mrr") and limit.isdigit()
+
+
 @dataclass(frozen=True)
 class UserRanks:
     """Where the target item of each test user came out among all items, users in order of their ids.
@@ -46,7 +52,7 @@ class UserRanks:
             VQRecError: another metric.
         """
         kind, _, limit = str(name).lower().partition("@")
-        if kind not in ("recall", "hit", "ndcg", "mrr") or not limit.isdigit():
+        if not follows_from_ranks(name):
             raise VQRecError(f"metric '{name}': expected recall@K, hit@K, ndcg@K or mrr@K")
         ranks = np.arange(1, int(limit) + 1)
         gain = {"ndcg": 1 / np.log2(ranks + 1), "mrr": 1 / ranks}.get(kind, np.ones(len(ranks)))

@@ -7,8 +7,8 @@ from tabulate import tabulate
 from recbole_vqrec import artifacts
 from recbole_vqrec.comparison.runs import finished_runs
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.report.comparison_tables import group_table, rows_of, shown_metrics
-from recbole_vqrec.report.metric_names import leading_metric, short_name
+from recbole_vqrec.report.comparison_tables import group_table, rows_of, shown_leading_metric, shown_metrics
+from recbole_vqrec.report.metric_names import short_name
 from recbole_vqrec.report.published import published_ablations
 from recbole_vqrec.report.significance import paired_test
 
@@ -39,7 +39,7 @@ def write_ablation(out, dataset, names, say=print):
     if not shown or shown[0].name != names[0]:
         raise VQRecError(f"{out}: no finished run of {names[0]} on {dataset}; see the .failed.json files there")
     header, lines = ablation_table(shown)
-    note = NOTE.format(lead=short_name(leading_metric(shown_metrics(shown))))
+    note = NOTE.format(lead=short_name(shown_leading_metric(shown)))
     group_header, group_lines = group_table([shown[0], *(row for name, row in rows.items() if name not in names)])
     text = (
         f"# Ablation on {dataset}\n\n{note}\n\n{tabulate(lines, header, 'pipe', disable_numparse=True)}\n\n"
@@ -59,8 +59,7 @@ def ablation_table(rows):
         rows (list of Row): the full model first.
     """
     full, *others = rows
-    metrics = shown_metrics(rows)
-    lead = leading_metric(metrics)
+    metrics, lead = shown_metrics(rows), shown_leading_metric(rows)
     published = published_ablations(full.dataset, full.results[0]["statistics"])
     lines = []
     for row in rows:

@@ -181,7 +181,8 @@ def group_values(rows, groups=5):
 def group_table(rows):
     """Return header and lines of the leading metric by how often the target item was seen in training."""
     groups, values = group_values(rows)
-    header = [f"{short_name(shown_leading_metric(rows))}; seen in training", *(f"{label} ({count:,} users)" for label, count in groups)]
+    lead = short_name(shown_leading_metric(rows))
+    header = [f"{lead}; seen in training", *(f"{label} ({count:,} users)" for label, count in groups)]
     return header, [[name, *(f"{value:.4f}" for value in of_groups)] for name, of_groups in values.items()]
 
 

@@ -1,5 +1,7 @@
 """Which metrics the tables show, in which order and under which name."""
 
+from recbole_vqrec.evaluation.user_ranks import follows_from_ranks
+
 PAPER = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")
 SHORT = {"recall": "R", "ndcg": "N", "hit": "Hit"}
 
@@ -26,14 +28,9 @@ def ranked_metrics(results):
     """
     tested = [result["test_result"] for result in results]
     common = [name for name in tested[0] if all(name in other for other in tested)]
-    return in_table_order([name for name in common if _of_a_rank(name)]) or list(PAPER)
+    return in_table_order([name for name in common if follows_from_ranks(name)]) or list(PAPER)
 
 
 def leading_metric(metrics):
     """Return the metric that tests, groups and plots are about: the first NDCG, else the first."""
     return next((name for name in metrics if name.startswith("ndcg@")), metrics[0])
-
-
-def _of_a_rank(name):
-    kind, _, limit = name.partition("@")
-    return kind in ("recall", "hit", "ndcg", "mrr") and limit.isdigit()
