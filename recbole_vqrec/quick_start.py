@@ -11,10 +11,11 @@ from recbole_vqrec import distributed, registry
 from recbole_vqrec.config import Config, external_options, stage_options
 from recbole_vqrec.data.dataset import create_dataset, item_ids_of, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
+from recbole_vqrec.data.text_options import refuse_other_text_options
 from recbole_vqrec.defaults import own_defaults, read_props
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.evaluation.user_ranks import RankCollector
-from recbole_vqrec.inference.catalogue_files import write_catalogue
+from recbole_vqrec.inference.catalogue_files import refuse_changed_items, write_catalogue
 from recbole_vqrec.inference.from_dataset import catalogue_of
 from recbole_vqrec.model.create import create_model
 from recbole_vqrec.preprocess.merge import merge_datasets
@@ -65,10 +66,13 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     getLogger().info(config)
     getLogger().info(data)
     getLogger().info(network)
+    catalogue = catalogue_of(config, train_data._dataset) if saved and distributed.is_first() else None
     if config["resume"]:
+        if catalogue is not None:
+            refuse_changed_items(resume_point(config["resume"]).parent, catalogue)
         trainer.resume_checkpoint(config["resume"])
-    if saved and distributed.is_first():
-        write_catalogue(trainer.run_folder, catalogue_of(config, train_data._dataset))
+    if catalogue is not None:
+        write_catalogue(trainer.run_folder, catalogue)
 
     # 4. train to the best epoch
     start = time.perf_counter()
@@ -153,6 +157,7 @@ def _config(model, dataset, config_file_list, config_dict):
     if not given.get("resume"):
         config = Config(model, dataset, config_file_list, given)
         _refuse_options_of_finetuning(config)
+        refuse_other_text_options(config)
         if config["stage"] != "train":
             purpose = " to be fine-tuned after" if config["stage"] == "finetune" else ""
             registry.refuse_without_pretraining(config["model"], config.model_class, purpose)

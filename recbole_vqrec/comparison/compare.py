@@ -8,7 +8,7 @@ import filelock
 
 from recbole_vqrec import registry
 from recbole_vqrec.comparison.executor import execute_all
-from recbole_vqrec.comparison.runs import Run
+from recbole_vqrec.comparison.runs import Run, take_over
 from recbole_vqrec.comparison.tuning import best_trial, stated_options, trials
 from recbole_vqrec.config import external_options
 from recbole_vqrec.defaults import LAUNCH_OPTIONS, known_options, own_defaults, read_props
@@ -118,9 +118,12 @@ def _tuned(matrix, budget, processes, given, say):
     results = iter(execute_all([trial for row in of_row for trial in row], processes, say=say))
     chosen = []
     for run, row in zip(matrix, of_row):
-        best = best_trial([next(results) for _ in row])
-        say(f"{run.dataset} {run.row}: best of {len(row)} trials {best}")
-        chosen.append(replace(run, options={**run.options, **best, **given}))
+        best = best_trial(row, [next(results) for _ in row])
+        say(f"{run.dataset} {run.row}: best of {len(row)} trials {best.trial if best else {}}")
+        if best:
+            run = replace(run, options=best.options)
+            take_over(best, run)
+        chosen.append(run)
     return chosen
 
 

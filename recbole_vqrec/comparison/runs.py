@@ -12,6 +12,9 @@ A row of the table is a model, or a model with options under a name of its own.
 
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -95,6 +98,22 @@ class Run:
                 "choose another --out"
             )
         return result
+
+
+def take_over(trial, run):
+    """Let a trial of tuning be the run with its options and its seed, whose result it has; nothing where that is there.
+
+    Args:
+        trial (Run): finished.
+        run (Run): the run tested, with the trial's options and seed.
+    """
+    if run.folder.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{run.name}.", dir=run.folder.parent) as temporary:
+        complete = Path(shutil.copytree(trial.folder, Path(temporary) / "complete"))
+        described = {**read_result(trial.folder / RESULT), "run": str(run.folder), "trial": None}
+        (complete / RESULT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        os.replace(complete, run.folder)
 
 
 def read_result(path):

@@ -49,17 +49,18 @@ def trials(run, budget, given=()):
     ]
 
 
-def best_trial(results):
-    """Return the values of the best trial by validation score, or {} where none was finished.
+def best_trial(tried, results):
+    """Return the best trial by validation score, or None where none was finished.
 
     Args:
-        results (list of dict or None): of the trials.
+        tried (list of Run): the trials.
+        results (list of dict or None): of each.
     """
-    finished = [result for result in results if result is not None]
+    finished = [(trial, result) for trial, result in zip(tried, results) if result is not None]
     if not finished:
-        return {}
-    sign = 1 if finished[0]["valid_score_bigger"] else -1
-    return max(finished, key=lambda result: sign * result["best_valid_score"])["trial"]
+        return None
+    sign = 1 if finished[0][1]["valid_score_bigger"] else -1
+    return max(finished, key=lambda pair: sign * pair[1]["best_valid_score"])[0]
 
 
 def _untuned(run, names):

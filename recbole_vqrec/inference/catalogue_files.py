@@ -12,8 +12,10 @@ Axis legend: N items without padding, n items of a change.
 
 import contextlib
 
+import numpy as np
+
 from recbole_vqrec import artifacts
-from recbole_vqrec.errors import UnavailableError, examples
+from recbole_vqrec.errors import UnavailableError, VQRecError, examples
 from recbole_vqrec.inference.catalogue import Catalogue, Change, one_line
 
 KIND, CHANGE_KIND = "catalogue", "catalogue change"
@@ -51,6 +53,36 @@ def write_catalogue(run, catalogue):
         with contextlib.suppress(OSError):  # it is not read any more
             path.unlink()
     return last
+
+
+def refuse_changed_items(run, catalogue):
+    """Refuse to go on with a run whose items have other codes or text vectors by now.
+
+    Nothing is said where the run keeps no catalogue, or of other items: its checkpoint tells those.
+
+    Args:
+        run (str or Path): run folder.
+        catalogue (Catalogue): of the data set as it is.
+
+    Raises:
+        VQRecError: some differ; the message names them.
+    """
+    if not artifacts.catalogue_file(run).is_file():
+        return
+    kept, count = read_catalogue(run)[0], len(catalogue.item_ids)
+    if list(kept.item_ids[:count]) != list(catalogue.item_ids):  # what was added came after
+        return
+    for name, command in (("codes", "encode"), ("text_vectors", "embed")):
+        before, now = getattr(kept, name), getattr(catalogue, name)
+        if before is None or now is None or np.array_equal(before[:count], now):
+            continue
+        same_size = before.shape[1:] == now.shape[1:]
+        rows = np.flatnonzero((before[:count] != now).any(axis=1)) if same_size else range(count)
+        raise VQRecError(
+            f"{run}: items have other {name.replace('_', ' ')} than the run was trained with so far "
+            f"({examples([catalogue.item_ids[row] for row in rows])}); {command} the data set as before, or start a "
+            "new run"
+        )
 
 
 def read_catalogue(run):

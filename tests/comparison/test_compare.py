@@ -193,7 +193,12 @@ def test_tuning_takes_the_values_of_the_best_validation_score(tiny, in_process, 
     best = max(tried, key=lambda trial: trial["best_valid_score"])
     assert len(tried) == 2 and result["run_options"]["learning_rate"] == best["trial"]["learning_rate"]
     assert f"tiny SASRec: best of 2 trials {best['trial']}" in said
-    assert best_trial([None]) == {}
+    # the best trial is the run of its seed, not trained again; the next seed is
+    assert len(in_process) == 2 and result["test_result"] == best["test_result"] and result["trial"] is None
+    assert result["run"] == "out/tiny/SASRec/seed-2020" and Path(result["run"], "ranks.safetensors").is_file()
+    compare(["tiny"], ["SASRec"], "out", 2, 2, options={**OPTIONS, "epochs": 6}, say=said.append)
+    assert in_process[2:] == ["seed-2021"]
+    assert best_trial([Run("out", "tiny", "SASRec", "SASRec", 2020, {})], [None]) is None
 
 
 def test_each_row_gets_the_same_number_of_trials_at_most():

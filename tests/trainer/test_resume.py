@@ -12,8 +12,9 @@ import pytest
 import torch
 from small import ROOT, SMALL, random_domains
 
-from recbole_vqrec import quick_start
+from recbole_vqrec import artifacts, quick_start
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.quantization.item_codes import ItemCodes
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.resume import ResumePoints, newest_first, resume_point
 from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
@@ -124,6 +125,21 @@ def test_other_items_than_the_run_had(tmp_path, monkeypatch):
     (folder / "mix.inter").write_text(text)
     with pytest.raises(VQRecError, match="does not fit the configured VQRec|trained on other items"):
         quick_start.run(None, None, None, {"resume": run_folder})
+
+
+def test_other_codes_than_the_run_had(tmp_path, monkeypatch):
+    folder = random_domains(tmp_path / "dataset")
+    run_folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
+    path = folder / "mix.small.codes.safetensors"
+    before, codes = path.read_bytes(), ItemCodes.load(path, "")
+    kept = artifacts.catalogue_file(run_folder).read_bytes()
+    codes.codes[codes.item_ids.index("b-i2"), 1] ^= 1
+    codes.save(path)
+    with pytest.raises(VQRecError, match=r"items have other codes than the run .* \(b-i2\); encode the data set as before"):
+        quick_start.run(None, None, None, {"resume": run_folder})
+    assert artifacts.catalogue_file(run_folder).read_bytes() == kept
+    path.write_bytes(before)
+    assert quick_start.run(None, None, None, {"resume": run_folder})["run"] == run_folder
 
 
 @pytest.mark.parametrize(
