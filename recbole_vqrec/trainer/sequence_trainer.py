@@ -1,35 +1,27 @@
-"""RecBole's Trainer with fast batches, processes, plain checkpoints, exact resumption; its loops are its own."""
+"""RecBole's Trainer on the fastest batches, by one process or several, in the precision asked for."""
 
-from pathlib import Path
-
-import numpy as np
 import torch
-from recbole.trainer import Trainer
-from recbole.utils import calculate_valid_score, set_color
+from recbole.utils import calculate_valid_score
 
-from recbole_vqrec import compat, distributed, registry
+from recbole_vqrec import distributed, registry
 from recbole_vqrec.data.batches import training_batches
-from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.memory import return_free_memory
 from recbole_vqrec.model.all_positions import all_positions_loss
 from recbole_vqrec.model.history_scores import encoder_alone
-from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.checkpointed_trainer import CheckpointedTrainer
 from recbole_vqrec.trainer.compiled import compile_feed_forward
 from recbole_vqrec.trainer.fused import fused
 from recbole_vqrec.trainer.learning_rate import SCHEDULES, set_learning_rate
 from recbole_vqrec.trainer.precision import PRECISIONS, denormals_flushed, products_in
-from recbole_vqrec.trainer.resume import ResumePoints, resume_point
-from recbole_vqrec.trainer.run_folder import own_folder
-from recbole_vqrec.trainer.steps import Interruption, Steps
+from recbole_vqrec.trainer.steps import Steps
 
 
-class SequenceTrainer(Trainer):
+class SequenceTrainer(CheckpointedTrainer):
     """Trains any sequential model, ours or RecBole's, on the fastest batches that leave its loss as it is.
 
-    `saved_model_file` is the checkpoint of the best epoch in a folder of its own, saved/<run>/. `rank_collector`, where
-    set, receives the scores of every full-ranking evaluation (see `RankCollector`); `valid_scores` are those of the
-    epochs so far.
+    RecBole's loops are its own. `rank_collector`, where set, receives the scores of every full-ranking evaluation (see
+    `RankCollector`).
 
     Args:
         config (Config): RecBole configuration with the options of props/overall.yaml.
@@ -40,27 +32,15 @@ class SequenceTrainer(Trainer):
     """
 
     def __init__(self, config, model):
-        folder = own_folder(config)
-        with compat.tensorboard_in(folder / "tensorboard" if distributed.is_first() else None):
-            super().__init__(config, model)
+        super().__init__(config, model)
         for option, valid in (("precision", PRECISIONS), ("learning_rate_schedule", SCHEDULES)):
             if config[option] is not None:
                 refuse_other(option, config[option], valid)
         if config["compile"]:
             compile_feed_forward(model)
-        self.saved_model_file = str(folder / checkpoint.FILE_NAME)
-        self.item_ids, self.rank_collector, self.valid_scores = None, None, []
-        self._valid_result = None  # of the last validation
+        self.rank_collector = None
         self._batches = None
         self._stage_start = 0  # the first epoch of the stage of training
-        self._epoch, self._step, self._losses = 0, 0, None  # where training stands; sums of the epoch's losses so far
-        self._resume_points, self._interruption = None, Interruption()
-        self._more_to_come = False  # whether another `fit` follows in the same run
-
-    @property
-    def run_folder(self):
-        """Folder of this run."""
-        return Path(self.saved_model_file).parent
 
     def _build_optimizer(self, **kwargs):
         return fused(super()._build_optimizer(**kwargs))
@@ -88,10 +68,7 @@ class SequenceTrainer(Trainer):
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         return_free_memory()  # what validation has left
         batches = self._fast_batches(train_data)
-        if epoch_idx != self._epoch:
-            self._epoch, self._step, self._losses = epoch_idx, 0, None
-            if self._resume_points is not None and self._resume_points.due_before(epoch_idx) and distributed.is_first():
-                self._resume_points.write(self, self._progress(epoch_idx))
+        self._begin(epoch_idx)
         steps = Steps(self, batches, epoch_idx, self._step)
         loss = self._recorded(loss_func or self._loss_function(batches), batches)
         super()._train_epoch(steps, epoch_idx, loss_func=loss, show_progress=show_progress)
@@ -127,23 +104,6 @@ class SequenceTrainer(Trainer):
         share = (self._epoch - self._stage_start + done) / (self.epochs - self._stage_start)
         set_learning_rate(self.optimizer, self.config["learning_rate_schedule"], share)
 
-    def after_step(self, step):
-        """Take note of a complete step; write a resume point when it is time or when training is to stop.
-
-        Args:
-            step (int): steps of the epoch that are complete.
-
-        Raises:
-            KeyboardInterrupt: training was asked to stop; the message says how to go on.
-        """
-        self._step = step
-        stop = distributed.any_of(self._interruption.asked, self.device)
-        if self._resume_points is not None and (stop or self._resume_points.due) and distributed.is_first():
-            self._resume_points.write(self, self._progress(self._epoch))
-        if stop:
-            how = f"; go on with --resume={self.run_folder}" if self._resume_points is not None else ""
-            raise KeyboardInterrupt(f"stopped after step {step} of epoch {self._epoch}{how}")
-
     def _check_nan(self, loss):
         if torch.isnan(loss):
             users = ""
@@ -155,25 +115,10 @@ class SequenceTrainer(Trainer):
                 "set clip_grad_norm: {max_norm: 1.0}, or set precision: float32"
             )
 
-    def fit(self, train_data, *args, saved=True, resumable=None, **kwargs):
-        """Train as RecBole's `Trainer.fit` does; see there for the arguments and the result.
-
-        Args:
-            resumable (bool, optional): write resume points; as `saved` by default.
-        """
-        resumed, self.item_ids = self.item_ids, item_ids_of(train_data._dataset)
-        if resumed not in (None, self.item_ids):
-            raise VQRecError(f"{self.run_folder}: the run to resume was trained on other items; use its data set")
-        resumable = saved if resumable is None else resumable
-        if resumable and (self.config["checkpoint_minutes"] or self.config["checkpoint_epochs"]):
-            self._resume_points = self._resume_points or ResumePoints(self.run_folder, self.config)
-        flushed = denormals_flushed(self.config["precision"])
-        summed = distributed.summed_gradients(self.model.parameters())
-        with Interruption() as self._interruption, flushed, summed:
-            result = super().fit(train_data, *args, saved=saved, **kwargs)
-        if self._resume_points is not None and not self._more_to_come and distributed.is_first():
-            self._resume_points.clear()
-        return result
+    def fit(self, *args, **kwargs):
+        """Train as `CheckpointedTrainer.fit` does, with the run's precision, gradients summed over all processes."""
+        with denormals_flushed(self.config["precision"]), distributed.summed_gradients(self.model.parameters()):
+            return super().fit(*args, **kwargs)
 
     def _valid_epoch(self, valid_data, show_progress=False):
         # With what histories add, which does not change, the score hardly rises any more while the encoder is still
@@ -195,64 +140,6 @@ class SequenceTrainer(Trainer):
             return best
         result = self.evaluate(valid_data)
         return calculate_valid_score(result, self.valid_metric), result
-
-    def _progress(self, epoch):
-        """Return where training stands and what its loop remembers, as plain values."""
-        return {
-            "epoch": epoch,
-            "step": self._step,
-            "losses": self._losses,
-            "cur_step": self.cur_step,
-            "best_valid_score": float(self.best_valid_score) if np.isfinite(self.best_valid_score) else None,
-            "best_valid_result": dict(self.best_valid_result) if self.best_valid_result else None,
-            "train_losses": list(self.train_loss_dict.items()),
-            "valid_scores": self.valid_scores,
-        }
-
-    def _save_checkpoint(self, epoch, verbose=True, **kwargs):
-        if not distributed.is_first() or (not self.config["single_spec"] and self.config["local_rank"] != 0):
-            return
-        path = Path(kwargs.pop("saved_model_file", self.saved_model_file))
-        if epoch < 0 and path.is_file():  # RecBole's save of a model that is not trained: the best is there
-            return
-        progress = self._progress(epoch)
-        if self._valid_result is not None:  # RecBole saves the best epoch before it notes its result
-            progress["best_valid_result"] = self._valid_result
-        checkpoint.save(path, self.config, self.model, self.optimizer, self.item_ids, progress)
-        if verbose:
-            self.logger.info(set_color("Saving current", "blue") + f": {path}")
-
-    def resume_checkpoint(self, resume_file):
-        """Continue a run exactly where it stood; call before `fit`.
-
-        Args:
-            resume_file (str or Path): run folder, whose newest resume point is taken, or a checkpoint file: the epoch
-                after the one it holds comes next.
-
-        Raises:
-            VQRecError: as `checkpoint.restore_model`; the run has ended.
-        """
-        path = resume_point(resume_file)
-        tensors, item_ids, manifest = checkpoint.load(path)
-        checkpoint.restore_model(path, self.model, self.config["model"], item_ids)
-        checkpoint.restore_optimizer(self.optimizer, tensors, manifest)
-        progress = manifest["progress"]
-        self.saved_model_file, self.item_ids = str(path.parent / checkpoint.FILE_NAME), item_ids
-        self._epoch, self._step, self._losses = progress["epoch"], progress["step"], progress["losses"]
-        if path.name == checkpoint.FILE_NAME:  # the best epoch is complete
-            self._epoch, self._step, self._losses = progress["epoch"] + 1, 0, None
-        self.start_epoch = self._epoch
-        self.cur_step, self.best_valid_result = progress["cur_step"], progress["best_valid_result"]
-        self.train_loss_dict = dict(progress["train_losses"])
-        self.valid_scores = list(progress.get("valid_scores", []))  # older checkpoints have none
-        if progress["best_valid_score"] is not None:
-            self.best_valid_score = progress["best_valid_score"]
-        self.logger.info(f"Resume training from epoch {self.start_epoch}, step {self._step} ({path})")
-
-    def _load_best(self, model_file, dataset):
-        path = distributed.from_first(str(model_file or self.saved_model_file))  # waits until it is written
-        checkpoint.restore_model(path, self.model, self.config["model"], item_ids_of(dataset))
-        self.logger.info(f"Loading model structure and parameters from {path}")
 
     def evaluate(self, eval_data, load_best_model=True, model_file=None, show_progress=False):
         """Evaluate as RecBole's `Trainer.evaluate` does, the best epoch read from a plain checkpoint."""
