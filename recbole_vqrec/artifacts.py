@@ -91,7 +91,7 @@ def write_artifact(path, kind, tensors, manifest, item_ids=None):
     """
     from recbole_vqrec import __version__
 
-    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}  # 0-d stays 0-d
     if item_ids is not None:
         tensors[ITEM_IDS_KEY] = lines_to_array(item_ids)
     manifest = {

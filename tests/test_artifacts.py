@@ -27,6 +27,12 @@ def test_round_trip_keeps_arrays_ids_and_manifest(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
 
 
+def test_a_number_without_dimensions_stays_one(tmp_path):
+    artifacts.write_artifact(tmp_path / "x", "kind", {"steps": np.array(7), "part": np.arange(6).reshape(2, 3).T}, {})
+    tensors, _, _ = artifacts.read_artifact(tmp_path / "x", "kind", "")
+    assert tensors["steps"].shape == () and tensors["steps"] == 7 and tensors["part"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")

@@ -30,4 +30,4 @@ def ablate(dataset, checkpoint, without_negatives, seeds, out, processes, config
         dataset, checkpoint, out, seeds, without_negatives, config_files.split(), options, processes, say=click.echo
     )
     click.echo(f"\n{path.read_text(encoding='utf-8')}")
-    tell_failures(out, [dataset], ablation.row_names())
+    tell_failures(out, [dataset], ablation.row_names(), seeds)

@@ -31,12 +31,24 @@ def exit_on_sigterm():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
-def tell_failures(out, datasets, rows):
-    """Exit with code 1 where runs that were asked for have failed, once the report of the others is written."""
+def tell_failures(out, datasets, rows, seeds, tuned=False):
+    """Exit with code 1 where runs that were asked for have failed, once the report of the others is written.
+
+    Args:
+        out (str or Path): folder of the comparison.
+        datasets, rows (list of str): names.
+        seeds (int): runs of each row.
+        tuned (bool): whether trials were asked for.
+    """
+    from recbole_vqrec.comparison.compare import FIRST_SEED
     from recbole_vqrec.comparison.runs import failures
 
-    asked = [(dataset, row, run) for dataset, row, run, _ in failures(out) if dataset in datasets and row in rows]
-    failed = [" ".join(run) for run in asked]
+    runs = {f"seed-{FIRST_SEED + number}" for number in range(seeds)}
+    failed = [
+        f"{dataset} {row} {run}"
+        for dataset, row, run, _ in failures(out)
+        if dataset in datasets and row in rows and (run in runs or tuned and run.startswith("trial-"))
+    ]
     if failed:
         click.echo(f"{len(failed)} failed: {examples(failed)}; the same command tries again", err=True)
         sys.exit(1)

@@ -49,7 +49,7 @@ def compare(datasets, models, out, seeds, tune, processes, rows, data_path, conf
     run_comparison(
         *names.values(), out, seeds, tune, processes, config_files.split(), options, read_rows(rows), say=click.echo
     )
-    tell_failures(out, *names.values())
+    tell_failures(out, *names.values(), seeds, tune > 0)
 
 
 def _names(text):

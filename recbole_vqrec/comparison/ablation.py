@@ -8,8 +8,7 @@ from recbole_vqrec.comparison.compare import compare, options_of_all_runs
 from recbole_vqrec.config import stage_options
 from recbole_vqrec.defaults import own_defaults, read_props
 from recbole_vqrec.quantization.encode import encode_dataset
-from recbole_vqrec.report.ablation_report import write_ablation
-from recbole_vqrec.report.comparison_report import write_report
+from recbole_vqrec.report.ablation_report import ablation_names, write_ablation
 from recbole_vqrec.trainer import checkpoint
 
 NO_NEGATIVES = "without semi-synthetic negatives"
@@ -53,14 +52,12 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
     # 3. runs, report
     every = {**rows, BASELINE: {"model": BASELINE, **_without_finetuning(common)}}
     compare([dataset], list(every), out, seeds, processes=processes, rows=every, say=say)
-    table = write_ablation(out, dataset, list(rows), say)
-    write_report(out, say=lambda line: None)  # told already; the table is part of it
-    return table
+    return write_ablation(out, dataset, say)
 
 
 def row_names():
     """Return the names of the rows that there may be."""
-    return [*read_props("ablation.yaml")["ablations"], BASELINE]
+    return [*ablation_names(), BASELINE]
 
 
 def ablation_rows(run, manifest, common, without_negatives=None):

@@ -48,7 +48,10 @@ def compare(
     processes = processes or 1
     files, given = options_of_all_runs(config_files, options)
     matrix = [_first_run(out, dataset, name, files, given, rows or {}) for dataset in datasets for name in models]
-    Path(out).mkdir(parents=True, exist_ok=True)
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VQRecError(f"{out}: cannot be the folder of a comparison ({error.strerror}); choose another --out") from error
     try:
         with filelock.FileLock(Path(out) / LOCK, timeout=0):
             # 2. tune each row on the validation split
@@ -74,13 +77,18 @@ def options_of_all_runs(config_files, options):
     """
     given, files = external_options(None, options), external_options(config_files)
     files.pop("seed", None)
-    wrong = [name for name in given if name == "seed" or name in LAUNCH_OPTIONS]
+    _refuse_options_of_the_table(given)
+    return files, given
+
+
+def _refuse_options_of_the_table(options, where=""):
+    """Refuse options that say which runs a table has."""
+    wrong = [name for name in options if name in ("seed", "dataset") or name in LAUNCH_OPTIONS]
     if wrong:
         raise VQRecError(
-            f"{examples(wrong)}: not for all runs of a table; its data sets, models, seeds and processes have options "
-            "of their own, see --help"
+            f"{where}{examples(wrong)}: not for all runs of a table; its data sets, models, seeds and processes "
+            "have options of their own, see --help"
         )
-    return files, given
 
 
 def _first_run(out, dataset, name, files, given, rows):
@@ -90,11 +98,13 @@ def _first_run(out, dataset, name, files, given, rows):
     if name not in rows and name not in registry.model_names():
         raise VQRecError(f"unknown model '{name}'{nearest(name, [*rows, *registry.model_names()])}")
     registry.entry(model)
-    if "/" in name or name in (".", "..") or name != name.strip():
-        raise VQRecError(f"row '{name}': a row's name is that of its folder; expected a name without '/'")
+    for what, each in (("row", name), ("data set", dataset)):
+        if "/" in each or each in (".", "..") or each != each.strip():
+            raise VQRecError(f"{what} '{each}': a {what}'s name is that of its folder; expected a name without '/'")
     for option in own:
         if option not in known_options():
             raise VQRecError(f"{name}: unknown option '{option}'{nearest(option, known_options())}")
+    _refuse_options_of_the_table(own, f"row '{name}': ")
     options = {**stated_options(model, dataset), **files, **own, **given}
     _refuse_other_evaluation(name, options)
     data_path = Path(options.get("data_path") or own_defaults(model)["data_path"])

@@ -69,6 +69,7 @@ class _Children:
 
     def execute(self, run):
         """Execute one run and return what went wrong, or None."""
+        run.clear()  # of an earlier comparison
         with tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "run.json")
             with open(file, "w", encoding="utf-8") as described:
@@ -85,6 +86,7 @@ class _Children:
                     self.processes.discard(child)
                 output.seek(0)
                 said = output.read().strip()
+        run.clear()  # a crash leaves its folder
         if self.stopped:
             return None
         if code == 0:

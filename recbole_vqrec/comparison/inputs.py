@@ -1,13 +1,54 @@
-"""What a run of a comparison has read: the files of its data set and its checkpoint, each with a fingerprint."""
+"""What a run of a comparison follows from: all its options, the files of its data set, its checkpoint."""
 
 import functools
+import json
 from pathlib import Path
 
 from recbole_vqrec import artifacts, provenance, registry
+from recbole_vqrec.config import Config
+from recbole_vqrec.errors import VQRecError
+
+NO_MATTER = {"data_path", "seed", "show_progress", "state", "checkpoint_dir"}  # options that make no other run
+
+
+def options_in_force(run):
+    """Return every option that a run has, given or by default, but those that make no other run.
+
+    Args:
+        run (Run): to be run, or that was run.
+
+    Raises:
+        VQRecError: a wrong option, or a checkpoint that is not there.
+    """
+    return json.loads(_options_in_force(run.model, run.dataset, json.dumps(run.options, sort_keys=True)))
+
+
+@functools.lru_cache(maxsize=None)
+def _options_in_force(model, dataset, given):
+    from recbole_vqrec.trainer import checkpoint
+
+    options = checkpoint.plain_options(Config(model, dataset, None, json.loads(given)))
+    return json.dumps({name: value for name, value in options.items() if name not in NO_MATTER}, sort_keys=True)
+
+
+def changed_options(run, recorded):
+    """Return lines about the options that a run would have now and had not, or the other way round.
+
+    Args:
+        run (Run): to be run.
+        recorded (dict): `options_in_force` of the run that is there.
+    """
+    try:
+        wanted = options_in_force(run)
+    except VQRecError:  # its checkpoint is gone; what was given has been compared
+        return []
+    names = sorted(wanted.keys() | recorded.keys())
+    different = [name for name in names if wanted.get(name) != recorded.get(name)]
+    return [f"{name}: {recorded.get(name)} there, {wanted.get(name)} asked for" for name in different]
 
 
 def inputs_of(run, trained):
-    """Return file -> fingerprint of what a run has read; files of the data set by name, a checkpoint by its whole path.
+    """Return file -> fingerprint of what a run has read; files of its data set by name, others by their whole path.
 
     Args:
         run (Run): that was run.
@@ -21,11 +62,15 @@ def inputs_of(run, trained):
     options, folder = checkpoint.read_manifest(trained)["config"], _folder(run)
     files = [*interaction_files(folder, run.dataset), artifacts.atomic_file(folder, run.dataset, "item")]
     entry = registry.known(run.model)
-    if entry.reads_texts:
+    if entry.reads_texts or options.get("text_similarity_weight"):
         files.append(embedding_path(folder, run.dataset, {"plm": options["plm"], "word_drop": 0}))
     if entry.dataset == registry.CODES_DATASET:
         files.append(codes_path(folder, run.dataset, options))
-    found = {file.name: _fingerprint(file) for file in files if file.is_file()}
+    found = {
+        file.name if file.parent == folder else str(file.absolute()): _fingerprint(file)
+        for file in files
+        if file.is_file()
+    }
     if options.get("checkpoint"):
         file = checkpoint.checkpoint_file(options["checkpoint"]).absolute()
         found[str(file)] = _fingerprint(file)

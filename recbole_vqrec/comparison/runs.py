@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.comparison.inputs import changed_inputs
+from recbole_vqrec.comparison.inputs import NO_MATTER, changed_inputs, changed_options
 from recbole_vqrec.errors import VQRecError, examples
 
-FORMAT = 1
+FORMAT = 2
 RESULT, LOG = "result.json", "run.log"
-NO_MATTER = {"data_path", "seed", "show_progress", "state"}  # options that make no other run
+PARTS = {"model", "run_options", "options", "inputs", "versions", "test_result"}  # of a result
 
 
 @dataclass(frozen=True)
@@ -76,28 +76,36 @@ class Run:
         """Return the result of the run, or None where it has not been made.
 
         Raises:
-            VQRecError: made by another version, with other options or of other data, or not readable.
+            VQRecError: made by another version, with other options or of other data, not readable, or a folder without
+                a result.
         """
         path = self.folder / RESULT
         if not path.is_file():
+            if self.folder.exists():
+                raise VQRecError(f"{self.folder}: has no {RESULT}, it is not a run's; delete the folder")
             return None
         result = read_result(path)
-        options, wanted = result["run_options"], self.as_dict()["options"]
-        names = (wanted.keys() | options.keys()) - NO_MATTER
-        different = [name for name in names if wanted.get(name) != options.get(name)]
-        if result["model"] != self.model or different:
-            told = [f"{name}: {options.get(name)} there, {wanted.get(name)} asked for" for name in sorted(different)]
+        given, wanted = result["run_options"], self.as_dict()["options"]
+        names = sorted((wanted.keys() | given.keys()) - NO_MATTER)
+        told = [f"{name}: {given.get(name)} there, {wanted.get(name)} asked for" for name in names
+                if wanted.get(name) != given.get(name)] or changed_options(self, result["options"])  # fmt: skip
+        if result["model"] != self.model or told:
             raise VQRecError(
                 f"{self.folder}: was run with other options ({examples(told or ['model'])}); give them again, "
                 "choose another --out, or delete the folder"
             )
-        changed = changed_inputs(self, result.get("inputs", {}))
+        changed = changed_inputs(self, result["inputs"])
         if changed:
             raise VQRecError(
                 f"{self.folder}: was run on other data, {examples(changed)} changed since; delete the folder, or "
                 "choose another --out"
             )
         return result
+
+    def clear(self):
+        """Remove what a process that was killed has left of this run; nobody else may be running it."""
+        for folder in self.folder.parent.glob(f".{self.name}.*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def take_over(trial, run):
@@ -114,6 +122,7 @@ def take_over(trial, run):
         described = {**read_result(trial.folder / RESULT), "run": str(run.folder), "trial": None}
         (complete / RESULT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         os.replace(complete, run.folder)
+    run.failure.unlink(missing_ok=True)
 
 
 def read_result(path):
@@ -131,6 +140,9 @@ def read_result(path):
         raise VQRecError(
             f"{path}: format version {version}, this program reads {FORMAT}; delete the folder, or choose another --out"
         )
+    lacking = sorted(PARTS - result.keys())
+    if lacking:
+        raise VQRecError(f"{path}: lacks {examples(lacking)}; delete the folder, and compare again")
     return result
 
 
@@ -138,22 +150,32 @@ def finished_runs(out):
     """Return (data set, row, folder, result) of every tested run below a folder, in order.
 
     Raises:
-        VQRecError: no run there, or one of another version.
+        VQRecError: one of another version, or not readable.
     """
-    files = sorted(Path(out).glob(f"*/*/seed-*/{RESULT}"), key=lambda file: (file.parts[:-2], _seed(file)))
-    if not files:
-        raise VQRecError(f"{out}: no finished run there; run 'recbole-vqrec compare --out {out}' first")
+    files = [file for file in Path(out).glob(f"*/*/seed-*/{RESULT}") if _seed(file).isdigit()]
+    files.sort(key=lambda file: (file.parts[:-2], int(_seed(file))))
     return [(file.parts[-4], file.parts[-3], file.parent, read_result(file)) for file in files]
 
 
+def finished_trials(out, dataset, row):
+    """Return the results of all trials of a row, in order of their names.
+
+    Raises:
+        VQRecError: as `finished_runs`.
+    """
+    return [read_result(file) for file in sorted((Path(out) / dataset / row).glob(f"trial-*/{RESULT}"))]
+
+
 def failures(out):
-    """Return (data set, row, run name, message) of the runs that failed."""
+    """Return (data set, row, run name, message) of the runs that failed and have no result."""
     found = []
     for file in sorted(Path(out).glob("*/*/*.failed.json")):
-        message = json.loads(file.read_text(encoding="utf-8"))["error"]
-        found.append((file.parts[-3], file.parts[-2], file.name.removesuffix(".failed.json"), message))
+        name = file.name.removesuffix(".failed.json")
+        if not (file.parent / name / RESULT).is_file():
+            message = json.loads(file.read_text(encoding="utf-8"))["error"]
+            found.append((file.parts[-3], file.parts[-2], name, message))
     return found
 
 
 def _seed(file):
-    return int(file.parent.name.removeprefix("seed-"))
+    return file.parent.name.removeprefix("seed-")

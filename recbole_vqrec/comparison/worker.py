@@ -12,7 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recbole_vqrec.comparison.inputs import inputs_of
+import torch
+
+from recbole_vqrec.comparison.inputs import inputs_of, options_in_force
 from recbole_vqrec.comparison.runs import FORMAT, LOG, RESULT, Run
 from recbole_vqrec.errors import VQRecError
 
@@ -44,11 +46,12 @@ def execute(run):
                 shutil.move(made / name, complete / name)
         described = {
             "format": FORMAT, **result, "run": str(run.folder), "row": run.row, "seed": run.seed,
-            "run_options": run.as_dict()["options"], "trial": run.trial, "versions": versions(),
-            "inputs": inputs_of(run, made),
+            "run_options": run.as_dict()["options"], "options": options_in_force(run), "trial": run.trial,
+            "inputs": inputs_of(run, made), "versions": versions(), "threads": torch.get_num_threads(),
         }  # fmt: skip
         (complete / RESULT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-        os.replace(complete, run.folder)
+        if not (run.folder / RESULT).is_file():  # else a process that outlived its comparison has made it meanwhile
+            os.replace(complete, run.folder)
 
 
 def versions():

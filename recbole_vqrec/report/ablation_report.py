@@ -1,55 +1,86 @@
-"""Runs of an ablation -> ablation.md: mean and deviation, paired significance, the paper's numbers beside them."""
+"""Runs of an ablation -> its tables: mean and deviation, paired significance, the paper's numbers beside them."""
 
 from pathlib import Path
 
-from tabulate import tabulate
-
 from recbole_vqrec import artifacts
 from recbole_vqrec.comparison.runs import finished_runs
+from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.report.comparison_tables import group_table, rows_of, shown_leading_metric, shown_metrics
+from recbole_vqrec.report import markup
+from recbole_vqrec.report.comparison_tables import group_table
 from recbole_vqrec.report.metric_names import short_name
 from recbole_vqrec.report.published import published_ablations
+from recbole_vqrec.report.rows import rows_of, shown_leading_metric, shown_metrics
 from recbole_vqrec.report.significance import paired_test
 
 NOTE = (
-    "Test split, mean over users and seeds, ± standard deviation between seeds. p: paired t-test of the first row "
-    "against the row over the test users, each user's {lead} averaged over the seeds; \\* p < .05, \\*\\* p < .01 after "
-    "Bonferroni correction for the rows. In brackets: VQ-Rec paper, table 4."
+    "Test split, mean over users and seeds, ± standard deviation between seeds. p: of no difference between the first "
+    "row and the row in {lead}, over test users and seeds; \\* p < .05, \\*\\* p < .01 after Bonferroni correction for "
+    "the rows, none with a single seed. In brackets: VQ-Rec paper, table 4."
 )
 
 
-def write_ablation(out, dataset, names, say=print):
+def ablation_names():
+    """Return the names of the rows that an ablation may have, the full model first."""
+    return list(read_props("ablation.yaml")["ablations"])
+
+
+def split_off(rows):
+    """Return the rows of an ablation among those of a data set, and what is left for the comparison.
+
+    Args:
+        rows (list of Row): of one data set.
+
+    Returns:
+        tuple: list of Row, the full model first and empty where there is no ablation; list of Row, the full model and
+        all that is no variant of it.
+    """
+    full, *variants = ablation_names()
+    found = {row.name: row for row in rows}
+    shown = [found[name] for name in (full, *variants) if name in found]
+    if full not in found or len(shown) < 2:
+        return [], rows
+    return shown, [row for row in rows if row.name not in variants]
+
+
+def write_ablation(out, dataset, say=print):
     """Write ablation.md from the runs below a folder.
 
     Args:
         out (str or Path): folder of the runs.
         dataset (str): name.
-        names (list of str): rows in order; the first is the full model.
         say (callable): receives the line that says what was made.
 
     Returns:
         Path: ablation.md.
 
     Raises:
-        VQRecError: no finished run of the first row.
+        VQRecError: no finished run of the full model, or of any other row.
     """
-    rows = {row.name: row for row in rows_of(finished_runs(out)).get(dataset, [])}
-    shown = [rows[name] for name in names if name in rows]
-    if not shown or shown[0].name != names[0]:
-        raise VQRecError(f"{out}: no finished run of {names[0]} on {dataset}; see the .failed.json files there")
-    header, lines = ablation_table(shown)
-    note = NOTE.format(lead=short_name(shown_leading_metric(shown)))
-    group_header, group_lines = group_table([shown[0], *(row for name, row in rows.items() if name not in names)])
-    text = (
-        f"# Ablation on {dataset}\n\n{note}\n\n{tabulate(lines, header, 'pipe', disable_numparse=True)}\n\n"
-        f"## Sparse items\n\n{tabulate(group_lines, group_header, 'pipe', disable_numparse=True)}\n"
-    )
+    shown, others = split_off(rows_of(finished_runs(out)).get(dataset, []))
+    if not shown:
+        raise VQRecError(f"{out}: no finished runs of {ablation_names()[0]} and a part of it on {dataset}; see the "
+                         ".failed.json files there")  # fmt: skip
     path = Path(out) / "ablation.md"
     with artifacts.replace_when_done(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        text = "\n\n".join(ablation_part(dataset, shown, others)).replace("## ", "# ")  # a page of its own
+        temporary.write_text(text + "\n", encoding="utf-8")
     say(f"{path}: {len(shown)} rows")
     return path
+
+
+def ablation_part(dataset, shown, others):
+    """Return the paragraphs about an ablation: its table, and sparse items beside the other models.
+
+    Args:
+        dataset (str): name.
+        shown, others (list of Row): as `split_off` gives them.
+    """
+    note = NOTE.format(lead=short_name(shown_leading_metric(shown)))
+    parts = [f"## Ablation on {dataset}", note, markup.table(*ablation_table(shown))]
+    if len(others) > 1:
+        parts += ["### Sparse items", markup.table(*group_table(others))]
+    return parts
 
 
 def ablation_table(rows):

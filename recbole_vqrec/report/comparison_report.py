@@ -6,12 +6,14 @@ import re
 import time
 from pathlib import Path
 
-from tabulate import tabulate
-
-from recbole_vqrec import artifacts
-from recbole_vqrec.comparison.runs import failures, finished_runs
+from recbole_vqrec import artifacts, registry
+from recbole_vqrec.comparison.runs import failures, finished_runs, finished_trials
+from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.report import comparison_tables as tables
+from recbole_vqrec.report import markup
+from recbole_vqrec.report.ablation_report import ablation_part, split_off
 from recbole_vqrec.report.plots import draw_all
+from recbole_vqrec.report.rows import rows_of
 
 STYLE = """body { font: 15px/1.5 sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px; display: block; overflow-x: auto }
@@ -32,9 +34,19 @@ TIES = (
     "**Best**, <u>second</u>."
 )
 TEST = (
-    "Paired t-test over the test users, each user's metric averaged over the seeds; "
-    "\\* p < .05, \\*\\* p < .01 after Bonferroni correction for the comparisons in the table."
+    "Of no difference, over test users and seeds: the variance of the mean over users, each user's metric averaged over "
+    "the seeds, plus that of each model's mean over seeds. \\* p < .05, \\*\\* p < .01 after Bonferroni correction for the "
+    "lines of the table; none with a single seed, where p is about two trained models and not about their methods."
 )
+PUBLISHED = (
+    "Published: VQ-Rec paper, WWW 2023, by the kind of model, whatever its row is called; pre-trained on five domains "
+    "there. VQRec from scratch stands beside its ablation without pre-training.{texts}"
+)
+COST = (
+    "Medians over the seeds, one process each; seconds of training with validation, peak memory. Runs beside others on "
+    "the same machine are slower. What a fine-tuned row was pre-trained for is not counted."
+)
+TRIED = "Trials with the first seed; the best on validation, in bold, gave the row its options."
 
 
 def write_report(out, say=print):
@@ -48,25 +60,30 @@ def write_report(out, say=print):
         Path: report.md.
 
     Raises:
-        VQRecError: no finished run, a run of another version, or runs with other test users.
+        VQRecError: no run at all, a run of another version, or runs that cannot be in one table.
     """
     start = time.perf_counter()
     out, failed = Path(out), failures(out)
-    rows = tables.rows_of(finished_runs(out))
-    parts = ["# Comparison", TIES]
+    rows = rows_of(finished_runs(out))
+    if not rows and not failed:
+        raise VQRecError(f"{out}: no run there; run 'recbole-vqrec compare --out {out}' first")
+    parts, count = ["# Comparison", TIES], 0
     for dataset, of_dataset in rows.items():
-        parts += _dataset_part(dataset, of_dataset, draw_all(of_dataset, out / "plots"), out)
-    for file in sorted(out.glob("**/ablation.md")):
-        title, _, content = file.read_text(encoding="utf-8").partition("\n")
-        parts += [f"#{title}", content.strip().replace("\n## ", "\n### ")]
+        ablated, compared = split_off(of_dataset)
+        parts += _dataset_part(dataset, compared, draw_all(compared, out / "plots"), out)
+        if ablated:
+            parts += ablation_part(dataset, ablated, [])  # sparse items are there already
+        count += sum(len(row.results) for row in of_dataset)
+    parts += _ablations_below(out)
     if failed:
-        parts += ["## Failed runs", _table((["data set", "model", "run", "why"], failed), "left")]
-    parts += ["## Made with", _versions(rows), f"`recbole-vqrec compare --from {out.name}` makes this report again."]
+        parts += ["## Failed runs", markup.table(["data set", "model", "run", "why"], failed, "left")]
+    if rows:
+        parts += ["## Made with", _versions(rows)]
+    parts.append(f"`recbole-vqrec compare --from {out}` makes this report again.")
     text = "\n\n".join(parts) + "\n"
     for name, content in (("report.md", text), ("report.html", _html(text, out))):
         with artifacts.replace_when_done(out / name) as temporary:
             temporary.write_text(content, encoding="utf-8")
-    count = sum(len(row.results) for of_dataset in rows.values() for row in of_dataset)
     say(
         f"{out / 'report.md'}, report.html: {count} runs"
         f"{f', {len(failed)} failed' if failed else ''}, {time.perf_counter() - start:.1f} s"
@@ -77,24 +94,36 @@ def write_report(out, say=print):
 def _dataset_part(dataset, rows, plots, out):
     users, items, interactions = rows[0].results[0]["statistics"]
     parts = [f"## {dataset}", f"{users:,} users, {items:,} items, {interactions:,} interactions"]
-    parts.append(_table(tables.main_table(rows)))
+    parts.append(markup.table(*tables.main_table(rows)))
+    trials = {row.name: finished_trials(out, dataset, row.name) for row in rows}
     for title, table, note in (
         ("VQRec against each", tables.significance_table(rows), TEST),
-        ("Beside the published numbers", tables.published_table(rows), "Published: VQ-Rec paper, WWW 2023."),
+        ("Beside the published numbers", tables.published_table(rows), PUBLISHED.format(texts=_language_models(rows))),
         ("Sparse items", tables.group_table(rows), "Groups of like size by the target item's training interactions."),
-        ("Cost", tables.cost_table(rows), "One process each; seconds of training with validation, peak memory."),
+        ("Cost", tables.cost_table(rows), COST),
+        ("Tuning", tables.tuning_table(trials), TRIED),
         ("Options", tables.options_table(rows), f"All models: {tables.shared_options(rows) or 'as in props/'}."),
     ):
         if table[1]:
-            parts += [f"### {title}", _table(table, "left" if title == "Options" else "right"), note]
+            words = title in ("Options", "Tuning")
+            parts += [f"### {title}", markup.table(*table, "left" if words else "right"), note]
     return parts + [f"### {title}\n\n![{title}]({path.relative_to(out).as_posix()})" for title, path in plots.items()]
 
 
-def _table(table, align="right"):
-    header, lines = table
-    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
-    aligned = ("left", *[align] * (len(header) - 1))
-    return tabulate(lines, header, tablefmt="pipe", disable_numparse=True, colalign=aligned)
+def _ablations_below(out):
+    """Return the paragraphs about ablations in folders of their own below the comparison's."""
+    parts = []
+    for folder in sorted({file.parent for file in out.glob("**/ablation.md")} - {out}):
+        for dataset, rows in rows_of(finished_runs(folder)).items():
+            ablated, compared = split_off(rows)
+            parts += ablation_part(dataset, ablated, compared) if ablated else []
+    return parts
+
+
+def _language_models(rows):
+    """Return a sentence about the language models of the texts; "" where no row reads texts."""
+    models = {row.results[0]["options"].get("plm") for row in rows if registry.known(row.model).reads_texts}
+    return f" Text vectors here are of {', '.join(sorted(map(str, models)))}, there of BERT." if models else ""
 
 
 def _versions(rows):

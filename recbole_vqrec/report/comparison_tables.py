@@ -1,113 +1,25 @@
-"""Runs of a comparison -> values of each row -> the tables of a report.
+"""The tables of a comparison's report: header and lines of cells for the rows of one data set."""
 
-Axis legend: S seeds, U test users.
-"""
-
-from dataclasses import dataclass
-
-import numpy as np
-
-from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.evaluation.user_ranks import UserRanks
 from recbole_vqrec.report.item_groups import item_groups
-from recbole_vqrec.report.metric_names import leading_metric, ranked_metrics, short_name
-from recbole_vqrec.report.published import published_results
+from recbole_vqrec.report.markup import Markup
+from recbole_vqrec.report.metric_names import leading_metric, short_name
+from recbole_vqrec.report.published import published_row
+from recbole_vqrec.report.rows import OURS, ours, shown_leading_metric, shown_metrics
 from recbole_vqrec.report.significance import paired_test
-
-OURS = "VQRec"
-
-
-@dataclass(frozen=True)
-class Row:
-    """All seeds of one model on one data set.
-
-    Args:
-        dataset, name (str): of the data set, and in the table.
-        results (list of dict): as result.json has them, one a seed.
-        ranks (list of UserRanks): one a seed.
-    """
-
-    dataset: str
-    name: str
-    results: list
-    ranks: list
-
-    def users(self, metric):
-        """Return the metric of each user with each seed, [S, U]."""
-        return np.stack([ranks.metric(metric) for ranks in self.ranks])
-
-    def mean(self, metric):
-        """Return the mean over users and seeds."""
-        return float(self.users(metric).mean())
-
-    def deviation(self, metric):
-        """Return the standard deviation between seeds, or None with one seed."""
-        return float(self.users(metric).mean(axis=1).std(ddof=1)) if len(self.ranks) > 1 else None
-
-    def average(self, name):
-        """Return the mean of a number of the results, "seconds" for example."""
-        return float(np.mean([result[name] for result in self.results]))
-
-
-def rows_of(finished):
-    """Return data set -> list of `Row` for finished runs.
-
-    Args:
-        finished (list of tuple): data set, row name, folder and result, as `finished_runs` gives them.
-
-    Raises:
-        VQRecError: ranks missing or damaged, or runs of one data set with other test users.
-    """
-    table = {}
-    for dataset, name, folder, result in finished:
-        table.setdefault(dataset, {}).setdefault(name, []).append((folder, result, UserRanks.load(folder)))
-    rows = {}
-    for dataset, of_name in table.items():
-        first = next(iter(of_name.values()))[0]
-        for runs in of_name.values():
-            for folder, _, ranks in runs:
-                if ranks.user_ids != first[2].user_ids or (ranks.target_count != first[2].target_count).any():
-                    raise VQRecError(f"{folder}: has other test users or targets than {first[0]}; delete one, redo it")
-        rows[dataset] = [
-            Row(dataset, name, [result for _, result, _ in runs], [ranks for _, _, ranks in runs])
-            for name, runs in of_name.items()
-        ]
-    return {dataset: sorted(found, key=_place) for dataset, found in rows.items()}
-
-
-def _place(row):
-    """Return the place of a row: as in the paper, others after them by name, ours last."""
-    order = [*published_results("Scientific")]
-    model = row.results[0]["model"]
-    return (model == OURS, order.index(model) if model in order else len(order), row.name)
-
-
-def ours(rows):
-    """Return the row that the others are compared with: VQRec, else the first row of that model, else None."""
-    named = [row for row in rows if row.name == OURS] + [row for row in rows if row.results[0]["model"] == OURS]
-    return named[0] if named else None
-
-
-def shown_metrics(rows):
-    """Return the metrics that the tables of a data set show: those its runs were tested with, `metrics` and `topk`."""
-    return ranked_metrics([result for row in rows for result in row.results])
-
-
-def shown_leading_metric(rows):
-    """Return the metric of tests, groups and plots, "ndcg@10" by default."""
-    return leading_metric(shown_metrics(rows))
 
 
 def main_table(rows):
     """Return header and lines of a data set's main table: a line a metric, a column a model, as in the paper.
 
-    The best of a line is bold, the second underlined; the last column is the gain of VQRec over the best other.
+    The best of a line is bold, the second underlined; the last column is the gain of VQRec over the best other model.
 
     Args:
         rows (list of Row): of one data set.
     """
-    own = ours(rows)
-    header = ["metric", *(row.name for row in rows), f"{own.name if own else OURS} over best other"]
+    own = next(iter(ours(rows)), None)
+    others = [row for row in rows if row.model != OURS]
+    compared = own is not None and bool(others)
+    header = ["metric", *(row.name for row in rows), *([f"{own.name} over best other model"] if compared else [])]
     lines = []
     for metric in shown_metrics(rows):
         means = [row.mean(metric) for row in rows]
@@ -118,56 +30,81 @@ def main_table(rows):
             if round(mean, 4) in best[:2]:
                 text = f"**{text}**" if round(mean, 4) == best[0] else f"<u>{text}</u>"
             deviation = row.deviation(metric)
-            cells.append(text if deviation is None else f"{text} ± {deviation:.4f}")
-        others = [mean for row, mean in zip(rows, means) if row is not own]
-        gain = f"{own.mean(metric) / max(others) - 1:+.1%}" if own and others and max(others) > 0 else ""
-        lines.append([short_name(metric), *cells, gain])
+            cells.append(Markup(text if deviation is None else f"{text} ± {deviation:.4f}"))
+        if compared:
+            best_other = max(row.mean(metric) for row in others)
+            cells.append(f"{own.mean(metric) / best_other - 1:+.1%}" if best_other > 0 else "")
+        lines.append([short_name(metric), *cells])
     return header, lines
 
 
 def significance_table(rows):
-    """Return header and lines of VQRec against each other row: difference, interval, p; empty without VQRec."""
+    """Return header and lines of each row of VQRec against each other model, and of the first against its others.
+
+    Each line has difference, interval and p; there is none without VQRec.
+    """
     own, metric = ours(rows), shown_leading_metric(rows)
-    header = [f"{own.name if own else OURS} against", f"{short_name(metric)} difference", "95 % interval", "p", ""]
-    others = [row for row in rows if row is not own]
-    if own is None:
-        return header, []
+    header = ["", "against", f"{short_name(metric)} difference", "95 % interval", "p", ""]
+    pairs = [(row, other) for row in own for other in rows if other.model != OURS]
+    pairs += [(own[0], other) for other in own[1:]]
     lines = []
-    for row in others:
-        test = paired_test(own.users(metric), row.users(metric))
+    for row, other in pairs:
+        test = paired_test(row.users(metric), other.users(metric))
         interval = f"{test.low:+.4f} to {test.high:+.4f}"
-        lines.append([row.name, f"{test.difference:+.4f}", interval, f"{test.p_value:.2g}", test.stars(len(others))])
+        stars = Markup(test.stars(len(pairs)).replace("*", "\\*"))
+        lines.append([row.name, other.name, f"{test.difference:+.4f}", interval, f"{test.p_value:.2g}", stars])
     return header, lines
 
 
 def published_table(rows):
     """Return header and lines of our numbers beside the published ones, where the data set is the paper's."""
-    published = published_results(rows[0].dataset, rows[0].results[0]["statistics"])
-    metrics = [metric for metric in shown_metrics(rows) if all(metric in of for of in published.values())]
-    if not metrics:
+    found = {row.name: published_row(row.model, row.pretrained, row.dataset, row.results[0]["statistics"])
+             for row in rows}  # fmt: skip
+    found = {name: published for name, published in found.items() if published}
+    metrics = [metric for metric in shown_metrics(rows) if all(metric in values for values, _ in found.values())]
+    if not metrics or not found:
         return ["model"], []
     lead = leading_metric(metrics)
     columns = [f"{short_name(metric)} {which}" for metric in metrics for which in ("here", "paper")]
-    header = ["model", *columns, f"{short_name(lead)} ratio"]
+    header = ["model", "pre-trained", *columns, f"{short_name(lead)} ratio"]
     lines = []
     for row in rows:
-        paper = published.get(row.name)
-        if paper is not None:
+        if row.name in found:
+            paper, pretrained = found[row.name]
             cells = [f"{value:.4f}" for metric in metrics for value in (row.mean(metric), paper[metric])]
-            lines.append([row.name, *cells, f"{row.mean(lead) / paper[lead]:.2f}"])
+            where = {(True, True): "here, paper", (False, True): "paper only", (True, False): "here only"}
+            told = where.get((row.pretrained, pretrained), "no")
+            lines.append([row.name, told, *cells, f"{row.mean(lead) / paper[lead]:.2f}"])
     return header, lines
 
 
 def cost_table(rows):
-    """Return header and lines of parameters, epochs, seconds of training and peak memory, means over seeds."""
-    header = ["model", "parameters", "epochs", "seconds", "seconds/epoch", "peak MB", "seeds"]
-    lines = [
-        [row.name, f"{row.average('parameters'):,.0f}", f"{row.average('epochs'):.0f}", f"{row.average('seconds'):.0f}"]
-        + [f"{row.average('seconds') / max(row.average('epochs'), 1):.1f}"]
-        + [f"{row.average('peak_memory') / 2**20:,.0f}", str(len(row.results))]
-        for row in rows
-    ]
+    """Return header and lines of parameters, epochs, seconds of training and peak memory, medians over seeds."""
+    header = ["model", "parameters", "epochs", "seconds", "seconds/epoch", "peak MB", "threads", "seeds"]
+    lines = []
+    for row in rows:
+        numbers = [f"{row.median('parameters'):,.0f}", f"{row.median('epochs'):.0f}", f"{row.median('seconds'):.0f}"]
+        each = f"{row.median('seconds') / max(row.median('epochs'), 1):.1f}"
+        threads = ", ".join(sorted({str(result["threads"]) for result in row.results}))
+        memory = f"{row.median('peak_memory') / 2**20:,.0f}"
+        lines.append([row.name, *numbers, each, memory, threads, str(len(row.results))])
     return header, lines
+
+
+def tuning_table(trials):
+    """Return header and lines of the trials of all rows, the best of each first and bold.
+
+    Args:
+        trials (dict): row name -> results of its trials.
+    """
+    lines = []
+    for name, results in trials.items():
+        sign = -1 if results and results[0]["valid_score_bigger"] else 1
+        for place, result in enumerate(sorted(results, key=lambda result: sign * result["best_valid_score"])):
+            score = f"{result['best_valid_score']:.4f}"
+            values = _told(result["trial"])
+            lines.append([name, values, str(result["epochs"]), score if place else Markup(f"**{score}**")])
+    return ["model", "values tried", "epochs", "validation score"], lines
 
 
 def group_values(rows, groups=5):
@@ -198,7 +135,7 @@ def options_table(rows):
     for row in rows:
         options = row.results[0]["run_options"]
         own = _told({name: value for name, value in options.items() if name not in shared})
-        lines.append([row.name, own or "as in props/"])
+        lines.append([row.name, own or "no others"])
     return ["model", "options"], lines
 
 

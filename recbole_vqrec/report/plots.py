@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.report.comparison_tables import OURS, group_values, shown_leading_metric
+from recbole_vqrec.report.comparison_tables import group_values
 from recbole_vqrec.report.metric_names import short_name
-from recbole_vqrec.report.published import published_results
+from recbole_vqrec.report.published import published_row
+from recbole_vqrec.report.rows import OURS, shown_leading_metric
 
 DPI = 120
 OTHERS = ("C0", "C1", "C2", "C4", "C5", "C6", "C7", "C8", "C9")
@@ -28,7 +29,7 @@ def draw_all(rows, folder):
     lead = short_name(shown_leading_metric(rows))
     plots = {
         f"Test {lead}": _scores,
-        "Validation score by epoch": _curves,
+        "Validation score by epoch, first seed": _curves,
         f"{lead} by how often the target item was seen in training": _groups,
         "Time and memory": _cost,
     }
@@ -71,8 +72,11 @@ def _scores(rows):
     errors = [row.deviation(lead) or 0 for row in rows]
     colors = ["C3" if row.name == OURS else "C0" for row in rows]
     axis.barh(names, [row.mean(lead) for row in rows], xerr=errors, capsize=3, color=colors)
-    published = published_results(rows[0].dataset, rows[0].results[0]["statistics"])
-    marked = [(published[name][lead], place) for place, name in enumerate(names) if lead in published.get(name, {})]
+    marked = []
+    for place, row in enumerate(rows):
+        published = published_row(row.model, row.pretrained, row.dataset, row.results[0]["statistics"])
+        if published and lead in published[0] and published[1] == row.pretrained:
+            marked.append((published[0][lead], place))
     if marked:
         axis.plot(*zip(*marked), "k|", markersize=16, markeredgewidth=2, label="published")
         axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -87,15 +91,25 @@ def _curves(rows):
     """Validation score of each epoch, the first seed of each row."""
     figure, axis = _figure(8, 4)
     for index, row in enumerate(rows):
-        scores = row.results[0]["valid_scores"]
+        scores, epochs = row.results[0]["valid_scores"], validated_epochs(row.results[0])
         color, style, _ = _color(index, row.name)
         marker = "." if len(scores) < 3 else ""
-        axis.plot(range(1, len(scores) + 1), scores, style, color=color, label=row.name, marker=marker)
+        axis.plot(epochs, scores, style, color=color, label=row.name, marker=marker)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("epoch")
     axis.set_ylabel("validation score (early stopping)")
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
+
+
+def validated_epochs(result):
+    """Return the number of each epoch that a run has a validation score of: every `eval_step`-th, the last ones.
+
+    A model with two stages, S3Rec, has none of its first.
+    """
+    step, count = result["options"].get("eval_step") or 1, len(result["valid_scores"])
+    before = (result["epochs"] - step * count) // step * step  # epochs of a first stage
+    return [max(before, 0) + step * number for number in range(1, count + 1)]
 
 
 def _groups(rows):
@@ -120,8 +134,8 @@ def _cost(rows):
     figure, (left, right) = _figure(9, 0.35 * len(rows) + 1.4, columns=2)
     names = [row.name for row in rows]
     for axis, values, label in (
-        (left, [row.average("seconds") for row in rows], "seconds of training"),
-        (right, [row.average("peak_memory") / 2**20 for row in rows], "peak memory, MB"),
+        (left, [row.median("seconds") for row in rows], "seconds of training"),
+        (right, [row.median("peak_memory") / 2**20 for row in rows], "peak memory, MB"),
     ):
         bars = axis.barh(names, values, color="C0")
         axis.bar_label(bars, fmt="{:,.0f}", padding=3)

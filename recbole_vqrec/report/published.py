@@ -38,6 +38,24 @@ def published_ablations(dataset, statistics=None):
     return _table("ablations", paper_name(dataset, statistics))
 
 
+def published_row(model, pretrained, dataset, statistics=None):
+    """Return the published values that belong beside a run, and whether they are of a pre-trained model; None if none.
+
+    VQRec from scratch belongs beside the paper's ablation without pre-training, where there is one.
+
+    Args:
+        model (str): its name, whatever the row is called.
+        pretrained (bool): whether the run started from a pre-trained one.
+        dataset, statistics: as `paper_name`.
+    """
+    if model == "VQRec" and not pretrained:
+        scratch = published_ablations(dataset, statistics).get("without pre-training")
+        if scratch:
+            return scratch, False
+    found = published_results(dataset, statistics).get(model)
+    return (found, model in _content()["pretrained"]) if found else None
+
+
 def _table(section, name):
     rows = _content()[section].get(name, {})
     return {row: dict(zip(_content()["metrics"], values)) for row, values in rows.items()}

@@ -1,12 +1,13 @@
 """The matrix of runs: what is there is not repeated, what fails is reported, and nothing else gets into the folder."""
 
 import json
+import shutil
 from pathlib import Path
 
 import filelock
 import pytest
 from click.testing import CliRunner
-from small import SMALL, write_codes
+from small import SMALL, write_codes, write_vectors
 
 from recbole_vqrec import registry
 from recbole_vqrec.cli import main
@@ -61,11 +62,9 @@ def test_the_command_runs_processes_reports_failures_and_makes_the_report_again(
     assert len(stored["train_losses"]) == len(stored["valid_scores"]) == 1 and stored["statistics"][:2] == [30, 12]
     html = open("out/report.html").read()
     assert html.count("data:image/png;base64,") == 4 and 'src="plots' not in html and "<table>" in html
-    Path("out/more").mkdir()
-    Path("out/more/ablation.md").write_text("# Ablation on tiny\n\nNote\n\n## Sparse items\n\nnone\n")
     again = CliRunner().invoke(main, ["compare", "--from", "out"])
     assert again.exit_code == 0 and "2 runs, 1 failed" in again.output
-    assert "## Ablation on tiny\n\nNote\n\n### Sparse items" in Path("out/report.md").read_text()
+    assert "`recbole-vqrec compare --from out` makes this report again" in open("out/report.md").read()
 
 
 def test_a_run_that_is_there_is_not_repeated(tiny, in_process):
@@ -97,7 +96,7 @@ def test_a_run_on_data_that_have_changed_is_refused(tiny, in_process):
 @pytest.mark.parametrize(
     "given, message",
     [
-        ({"seed": 7}, "seed: not for all runs of a table"),
+        ({"seed": 7}, "^seed: not for all runs of a table"),
         ({"model": "SASRec"}, "model: not for all runs of a table"),
         ({"eval_args": {"mode": "uni5"}}, "SASRec: eval_args: .*a comparison ranks all items, leave-one-out"),
         ({"eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}}}, "SASRec: eval_args: .*a comparison ranks all items"),
@@ -113,6 +112,24 @@ def test_options_that_a_table_cannot_have(tiny, in_process, given, message):
 def test_a_row_is_named_as_a_folder_can_be(tiny, name):
     with pytest.raises(VQRecError, match="a row's name is that of its folder"):
         compare(["tiny"], [name], "out", rows={name: {"model": "VQRec"}})
+
+
+@pytest.mark.parametrize("option", ["seed", "dataset"])
+def test_a_row_does_not_say_what_the_table_says(tiny, option):
+    with pytest.raises(VQRecError, match=f"row 'mine': {option}: not for all runs of a table"):
+        compare(["tiny"], ["mine"], "out", rows={"mine": {"model": "VQRec", option: 1}})
+
+
+@pytest.mark.parametrize("name", ["tiny/", "../dataset/tiny", "."])
+def test_a_data_set_is_named_as_a_folder_can_be(tiny, name):
+    with pytest.raises(VQRecError, match="a data set's name is that of its folder"):
+        compare([name], ["SASRec"], "out")
+
+
+def test_a_file_where_the_folder_should_be(tiny):
+    Path("out").write_text("")
+    with pytest.raises(VQRecError, match="out: cannot be the folder of a comparison .File exists."):
+        compare(["tiny"], ["SASRec"], "out")
 
 
 def test_failures_of_rows_that_were_not_asked_for_do_not_count(tiny, in_process):
@@ -149,11 +166,76 @@ def test_runs_with_other_options_or_of_another_version_are_refused(tiny, in_proc
     path = "out/tiny/VQRec/seed-2020/result.json"
     stored = json.loads(open(path).read())
     open(path, "w").write(json.dumps({**stored, "format": 99}))
-    with pytest.raises(VQRecError, match="result.json: format version 99, this program reads 1"):
+    with pytest.raises(VQRecError, match="result.json: format version 99, this program reads 2"):
+        small_compare(["VQRec"])
+    open(path, "w").write(json.dumps({"format": 2, "model": "VQRec"}))
+    with pytest.raises(VQRecError, match="result.json: lacks inputs, options, run_options and 2 more; delete"):
         small_compare(["VQRec"])
     open(path, "w").write("[")
     with pytest.raises(VQRecError, match="not readable"):
         small_compare(["VQRec"])
+    Path(path).unlink()
+    with pytest.raises(VQRecError, match="seed-2020: has no result.json, it is not a run's; delete the folder"):
+        small_compare(["VQRec"])
+
+
+def test_a_run_with_other_defaults_is_refused(tiny, in_process):
+    """What was not given counts as well: another version of the program may have other defaults."""
+    small_compare(["SASRec"])
+    path = Path("out/tiny/SASRec/seed-2020/result.json")
+    stored = json.loads(path.read_text())
+    assert stored["options"]["learner"] == "adam" and "learner" not in stored["run_options"]
+    stored["options"]["learner"] = "sgd"
+    path.write_text(json.dumps(stored))
+    with pytest.raises(VQRecError, match="run with other options .learner: sgd there, adam asked for"):
+        small_compare(["SASRec"])
+
+
+def test_files_that_a_run_reads_by_its_options_count_as_its_data(tiny, in_process):
+    items = [f"i{number}" for number in range(12)]
+    write_vectors(tiny, "tiny", items)
+    codes = tiny.parent / "elsewhere.codes.safetensors"
+    codes.write_bytes(write_codes(tiny, "tiny", items).read_bytes())
+    small_compare(["SASRec"], text_similarity_weight=1, plm="bert-base-uncased")
+    write_vectors(tiny, "tiny", items, seed=1)
+    with pytest.raises(VQRecError, match="run on other data, tiny.bert-base-uncased.emb.safetensors changed"):
+        small_compare(["SASRec"], text_similarity_weight=1, plm="bert-base-uncased")
+    small_compare(["VQRec"], item_codes=str(codes))
+    codes.write_bytes(write_codes(tiny, "tiny", items[::-1]).read_bytes())
+    with pytest.raises(VQRecError, match="run on other data, /.*elsewhere.codes.safetensors changed"):
+        small_compare(["VQRec"], item_codes=str(codes))
+
+
+def test_folders_that_are_no_runs_are_left_out(tiny, in_process):
+    small_compare(["SASRec"])
+    shutil.copytree("out/tiny/SASRec/seed-2020", "out/tiny/SASRec/seed-2020-old")
+    small_compare(["SASRec"])
+    assert [folder.name for _, _, folder, _ in finished_runs("out")] == ["seed-2020"]
+
+
+def test_what_a_killed_run_leaves_goes_before_the_next(tiny, monkeypatch):
+    left = Path("out/tiny/SASRec/.seed-2020.x8sd")
+    (left / "saved").mkdir(parents=True)
+    small_compare(["SASRec"])
+    assert not left.exists() and Path("out/tiny/SASRec/seed-2020/result.json").is_file()
+
+
+def test_when_every_run_fails_the_report_says_why(tiny, in_process):
+    arguments = ["compare", "--datasets", "tiny", "--models", "FDSA", "--out", "out"]
+    result = CliRunner().invoke(main, [*arguments, *(f"--{name}={value}" for name, value in OPTIONS.items())])
+    assert result.exit_code == 1 and "1 failed: tiny FDSA seed-2020" in result.output
+    assert "embed --dataset tiny" in Path("out/report.md").read_text().split("## Failed runs")[1]
+
+
+def test_failures_that_are_over_or_not_asked_for_do_not_count(tiny, in_process):
+    small_compare(["SASRec"])
+    for name in ("seed-2020", "seed-2024", "trial-x"):
+        Path(f"out/tiny/SASRec/{name}.failed.json").write_text('{"error": "x"}')
+    assert [run for _, _, run, _ in failures("out")] == ["seed-2024", "trial-x"]
+    arguments = ["compare", "--datasets", "tiny", "--models", "SASRec", "--out", "out"]
+    arguments += [f"--{name}={value}" for name, value in OPTIONS.items()]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert "2 failed" in CliRunner().invoke(main, ["compare", "--from", "out"]).output
 
 
 def test_two_comparisons_in_one_folder(tiny, tmp_path):
@@ -180,7 +262,7 @@ def test_bad_input_stops_before_the_first_run(tiny, change, message):
 
 def test_a_report_without_runs(tmp_path):
     result = CliRunner().invoke(main, ["compare", "--from", str(tmp_path)])
-    assert result.exit_code == 2 and "no finished run there" in result.output
+    assert result.exit_code == 2 and "no run there" in result.output
 
 
 def test_tuning_takes_the_values_of_the_best_validation_score(tiny, in_process, monkeypatch):
@@ -198,6 +280,9 @@ def test_tuning_takes_the_values_of_the_best_validation_score(tiny, in_process, 
     assert result["run"] == "out/tiny/SASRec/seed-2020" and Path(result["run"], "ranks.safetensors").is_file()
     compare(["tiny"], ["SASRec"], "out", 2, 2, options={**OPTIONS, "epochs": 6}, say=said.append)
     assert in_process[2:] == ["seed-2021"]
+    text = Path("out/report.md").read_text().split("### Tuning")[1]
+    assert f"| learning_rate {best['trial']['learning_rate']} " in text
+    assert f"**{best['best_valid_score']:.4f}**" in text
     assert best_trial([Run("out", "tiny", "SASRec", "SASRec", 2020, {})], [None]) is None
 
 

@@ -69,7 +69,7 @@ def test_two_runs_with_one_seed_are_equal(tiny):
     assert first["test_result"] == second["test_result"] and first["run"] != second["run"]
 
 
-@pytest.mark.parametrize("name", ["SASRec", "BERT4Rec", "GRU4Rec", "NARM", "FPMC", "Caser"])
+@pytest.mark.parametrize("name", ["SASRec", "BERT4Rec", "GRU4Rec", "NARM", "FPMC", "Caser", "DIN"])
 def test_recbole_models_run_through_the_same_entry_point(tiny, name):
     options = {
         **SMALL,

@@ -1,0 +1,125 @@
+"""Runs of a comparison -> the rows of its tables, each with all seeds of one model.
+
+Axis legend: S seeds, U test users.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recbole_vqrec.comparison.inputs import NO_MATTER
+from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.evaluation.user_ranks import UserRanks
+from recbole_vqrec.report.metric_names import leading_metric, ranked_metrics
+from recbole_vqrec.report.published import published_results
+
+OURS = "VQRec"
+
+
+@dataclass(frozen=True)
+class Row:
+    """All seeds of one model on one data set.
+
+    Args:
+        dataset, name (str): of the data set, and in the table.
+        results (list of dict): as result.json has them, one a seed.
+        ranks (list of UserRanks): one a seed.
+    """
+
+    dataset: str
+    name: str
+    results: list
+    ranks: list
+
+    @property
+    def model(self):
+        """Name of the model."""
+        return self.results[0]["model"]
+
+    @property
+    def pretrained(self):
+        """Whether it started from a pre-trained run, which the preset `scratch` of fine-tuning does not."""
+        result = self.results[0]
+        options = result["options"]
+        preset = (options.get("presets") or {}).get(options.get("preset"), {})
+        return result["stage"] == "finetune" and bool(preset.get("load", True))
+
+    def users(self, metric):
+        """Return the metric of each user with each seed, [S, U]."""
+        return np.stack([ranks.metric(metric) for ranks in self.ranks])
+
+    def mean(self, metric):
+        """Return the mean over users and seeds."""
+        return float(self.users(metric).mean())
+
+    def deviation(self, metric):
+        """Return the standard deviation between seeds, or None with one seed."""
+        return float(self.users(metric).mean(axis=1).std(ddof=1)) if len(self.ranks) > 1 else None
+
+    def median(self, name):
+        """Return the median of a number of the results, "seconds" for example: one slow run does not count."""
+        return float(np.median([result[name] for result in self.results]))
+
+
+def rows_of(finished):
+    """Return data set -> list of `Row` for finished runs.
+
+    Args:
+        finished (list of tuple): data set, row name, folder and result, as `finished_runs` gives them.
+
+    Raises:
+        VQRecError: ranks missing or damaged; runs of one data set with other test users; seeds of one row with other
+            options or data.
+    """
+    table = {}
+    for dataset, name, folder, result in finished:
+        table.setdefault(dataset, {}).setdefault(name, []).append((folder, result, UserRanks.load(folder)))
+    rows = {}
+    for dataset, of_name in table.items():
+        first = next(iter(of_name.values()))[0]
+        for runs in of_name.values():
+            for folder, result, ranks in runs:
+                if ranks.user_ids != first[2].user_ids or (ranks.target_count != first[2].target_count).any():
+                    raise VQRecError(f"{folder}: has other test users or targets than {first[0]}; delete one, redo it")
+                _refuse_another_row(folder, result, *runs[0][:2])
+        rows[dataset] = [
+            Row(dataset, name, [result for _, result, _ in runs], [ranks for _, _, ranks in runs])
+            for name, runs in of_name.items()
+        ]
+    return {dataset: sorted(found, key=_place) for dataset, found in rows.items()}
+
+
+def _refuse_another_row(folder, result, first_folder, first):
+    """Refuse two seeds of a row that differ in more than the seed: their mean would be of no model."""
+    if result["model"] != first["model"]:
+        raise VQRecError(f"{folder}: of model {result['model']}, {first_folder} of {first['model']}; delete one of them")
+    for what in ("options", "inputs"):
+        one, other = result[what], first[what]
+        names = sorted(name for name in (one.keys() | other.keys()) - NO_MATTER if one.get(name) != other.get(name))
+        if names:
+            raise VQRecError(
+                f"{folder}: differs from {first_folder} in more than the seed ({what}: {examples(names)}); delete one "
+                "of them and run it again"
+            )
+
+
+def _place(row):
+    """Return the place of a row: as in the paper, others after them by name, ours last."""
+    order = [*published_results("Scientific")]
+    return (row.model == OURS, order.index(row.model) if row.model in order else len(order), row.name)
+
+
+def ours(rows):
+    """Return the rows of VQRec, the one that stands for it first: pre-trained as in the paper, of that name, or any."""
+    own = [row for row in rows if row.model == OURS]
+    return sorted(own, key=lambda row: (not row.pretrained, row.name != OURS))
+
+
+def shown_metrics(rows):
+    """Return the metrics that the tables of a data set show: those its runs were tested with, `metrics` and `topk`."""
+    return ranked_metrics([result for row in rows for result in row.results])
+
+
+def shown_leading_metric(rows):
+    """Return the metric of tests, groups and plots, "ndcg@10" by default."""
+    return leading_metric(shown_metrics(rows))
