@@ -32,7 +32,13 @@ class ZESRec(SASRecText):
 
     def calculate_loss(self, interaction):
         """Return the cross-entropy as `NextItemModel` has it, plus the penalty of the offsets."""
-        loss = super().calculate_loss(interaction)
+        return self._penalized(super().calculate_loss(interaction))
+
+    def pretraining_loss(self, interaction):
+        """Return the contrast within the batch as `TextModel` has it, plus the penalty of the offsets."""
+        return self._penalized(super().pretraining_loss(interaction))
+
+    def _penalized(self, loss):
         if self.offset_penalty is None:
             return loss
         return loss + self.offset_penalty / 2 * self.items.id_embedding.weight.square().sum()

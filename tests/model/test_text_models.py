@@ -76,6 +76,9 @@ def test_zesrec_penalizes_offsets(vectors):
     penalty = 0.3 / 2 * 12 * 16 * 0.1**2
     assert model.calculate_loss(histories()).item() == pytest.approx(entropy.item() + penalty, rel=1e-4)
     assert plain > 0
+    with_penalty = model.pretraining_loss(histories()).item()
+    model.offset_penalty = None
+    assert with_penalty == pytest.approx(model.pretraining_loss(histories()).item() + penalty, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
