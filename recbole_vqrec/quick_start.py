@@ -68,8 +68,9 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     getLogger().info(network)
     catalogue = catalogue_of(config, train_data._dataset) if saved and distributed.is_first() else None
     if config["resume"]:
-        if catalogue is not None:
-            refuse_changed_items(resume_point(config["resume"]).parent, catalogue)
+        folder = resume_point(config["resume"]).parent
+        if catalogue is not None and refuse_changed_items(folder, catalogue):
+            catalogue = None  # the one there is kept, and with it what was added to it and removed from it
         trainer.resume_checkpoint(config["resume"])
     if catalogue is not None:
         write_catalogue(trainer.run_folder, catalogue)

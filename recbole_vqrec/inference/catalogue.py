@@ -164,6 +164,19 @@ class Change:
             return catalogue.without_items(self.item_ids)
         return catalogue.with_items(self.item_ids, self.texts, **self.features)
 
+    def left_for(self, catalogue):
+        """Return the part of the change that a catalogue has not had yet.
+
+        Args:
+            catalogue (Catalogue): perhaps one in which some of these items have been added or removed since.
+        """
+        row = {item_id: index for index, item_id in enumerate(catalogue.item_ids)}
+        here = [item_id in row and not catalogue.removed[row[item_id]] for item_id in self.item_ids]
+        left = [index for index, present in enumerate(here) if present == (self.texts is None)]
+        texts = None if self.texts is None else [self.texts[index] for index in left]
+        features = {name: None if array is None else array[left] for name, array in self.features.items()}
+        return Change([self.item_ids[index] for index in left], texts, features)
+
     @staticmethod
     def joined(changes):
         """Return the same changes in fewer: consecutive additions are one, and so are consecutive removals.

@@ -64,14 +64,17 @@ def refuse_changed_items(run, catalogue):
         run (str or Path): run folder.
         catalogue (Catalogue): of the data set as it is.
 
+    Returns:
+        bool: whether the run keeps a catalogue that begins with these items, and perhaps has had others added.
+
     Raises:
         VQRecError: some differ; the message names them.
     """
     if not artifacts.catalogue_file(run).is_file():
-        return
+        return False
     kept, count = read_catalogue(run)[0], len(catalogue.item_ids)
     if list(kept.item_ids[:count]) != list(catalogue.item_ids):  # what was added came after
-        return
+        return False
     for name, command in (("codes", "encode"), ("text_vectors", "embed")):
         before, now = getattr(kept, name), getattr(catalogue, name)
         if before is None or now is None or np.array_equal(before[:count], now):
@@ -83,6 +86,7 @@ def refuse_changed_items(run, catalogue):
             f"({examples([catalogue.item_ids[row] for row in rows])}); {command} the data set as before, or start a "
             "new run"
         )
+    return True
 
 
 def read_catalogue(run):

@@ -75,8 +75,9 @@ class Recommender(ServedRun):
             scores, places = (each.cpu().numpy() for each in top_k(blocks, len(batch), wanted))
             for index, score, place in zip(batch, scores, places):
                 found[index] = self._kept(score, place, among, rows[index] if filter_seen else (), k)
+        popular = self._popular(served, among, k) if cold else None
         for index in cold:
-            found[index] = self._popular(served, among, k)
+            found[index] = popular
         result = _as_table(users, found, served.catalogue.item_ids)
         result.attrs = {"unknown_items": skipped, "by_popularity": [users[index] for index in cold]}
         if skipped and notes:

@@ -1,6 +1,5 @@
 """A run folder held in memory: its model and items, and changes of items that other threads and processes see whole."""
 
-import contextlib
 import shutil
 import threading
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import UnavailableError, VQRecError
 from recbole_vqrec.inference.catalogue import Catalogue, Change
 from recbole_vqrec.inference.catalogue_files import write_catalogue
 from recbole_vqrec.inference.engine import create_engine
@@ -37,10 +36,11 @@ class ServedRun:
         config (Config): of the run.
         state (dict): the model's state, name -> tensor.
         stored (StoredCatalogue): the items.
+        version (tuple, optional): what `_version_of` says of the checkpoint that `state` is of.
     """
 
-    def __init__(self, run, config, state, stored):
-        self.run, self.config, self._stored = Path(run), config, stored
+    def __init__(self, run, config, state, stored, version=None):
+        self.run, self.config, self._stored, self._version = Path(run), config, stored, version
         catalogue = stored.catalogue
         self._encoder = ItemEncoder(catalogue.made, catalogue.quantizer)
         self._changing, self._unsaved = threading.RLock(), []
@@ -53,9 +53,10 @@ class ServedRun:
         Raises:
             VQRecError: a file is missing, damaged or of another version, or the model needs its training data.
         """
-        config, state = load_run(run)
-        folder = checkpoint_file(run).parent
-        return cls(folder, config, state, StoredCatalogue(folder))
+        file = checkpoint_file(run).resolve()  # a link that is moved later on does not lead to another run's items
+        version = _version_of(file)
+        config, state = load_run(file)
+        return cls(file.parent, config, state, StoredCatalogue(file.parent), version)
 
     def _serve(self, catalogue, engine):
         allowed = torch.from_numpy(np.flatnonzero(~catalogue.removed)) if catalogue.removed.any() else None
@@ -131,6 +132,7 @@ class ServedRun:
                 served = whole, self.served.engine.with_catalogue(whole)
 
             if persist:
+                self._refuse_another_model()
                 self._stored.change(change, accept)
             else:
                 accept(change.of(self.catalogue))
@@ -140,17 +142,28 @@ class ServedRun:
     def _with_unsaved(self, catalogue):
         """Return a catalogue of the run folder with the changes that this object has not written there."""
         for change in self._unsaved:
-            with contextlib.suppress(VQRecError):  # it was written there meanwhile
-                catalogue = change.of(catalogue)
+            left = change.left_for(catalogue)  # some of it may have been written there meanwhile
+            if left.item_ids:
+                catalogue = left.of(catalogue)
         return catalogue
 
+    def _refuse_another_model(self):
+        """Refuse items of a run folder whose model is not the one in memory any more."""
+        if self._version is not None and _version_of(checkpoint_file(self.run)) not in (None, self._version):
+            raise UnavailableError(f"{self.run}: its checkpoint has been replaced; load the run again, restart a service")
+
     def refresh(self):
-        """Take over what other processes have written into the run folder; return whether there was anything."""
+        """Take over what other processes have written into the run folder; return whether there was anything.
+
+        Raises:
+            UnavailableError: a file is damaged, or the folder holds another model by now.
+        """
         if self._stored.is_newest():
             return False
         with self._changing:
             if self._stored.is_newest():
                 return False
+            self._refuse_another_model()
             self._stored.refresh()
             catalogue = self._with_unsaved(self._stored.catalogue)
             self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
@@ -168,7 +181,18 @@ class ServedRun:
                 shutil.copyfile(source, temporary)
         with self._changing:
             if source.resolve() == target.resolve():
-                self._stored.replace(self.catalogue)
+                self._refuse_another_model()
+                self._stored.replace(self._with_unsaved)
                 self._unsaved = []
+                self._serve(self._stored.catalogue, self.served.engine.with_catalogue(self._stored.catalogue))
             else:
                 write_catalogue(folder, self.catalogue)
+
+
+def _version_of(checkpoint):
+    """Return what differs between two versions of a checkpoint file, None where there is none."""
+    try:
+        stat = checkpoint.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

@@ -103,14 +103,19 @@ class StoredCatalogue:
                     LOGGER.warning("%s", error)
             self._changed = True
 
-    def replace(self, catalogue):
-        """Write another catalogue in place of the folder's and all its changes.
+    def replace(self, changed):
+        """Write another catalogue in place of the folder's newest and all its changes.
+
+        Args:
+            changed (callable): the folder's newest catalogue -> the one to write.
 
         Raises:
             UnavailableError: the folder cannot be written.
         """
         with self._turn():
-            self._write(catalogue)
+            if not self.is_newest():
+                self.refresh()
+            self._write(changed(self.catalogue))
 
     def _write(self, catalogue):
         self._merged = self._number = files.write_catalogue(self.run, catalogue)
@@ -119,6 +124,8 @@ class StoredCatalogue:
     @contextlib.contextmanager
     def _turn(self):
         path = artifacts.catalogue_file(self.run)
+        if not path.is_file():  # the lock would make the folder again
+            raise UnavailableError(f"{path}: is not there any more, nothing was written; load a run that is there")
         try:
             with FileLock(path.with_name(f".{path.name}.lock")).acquire(poll_interval=LOCK_POLL):
                 yield

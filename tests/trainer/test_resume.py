@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from small import ROOT, SMALL, random_domains
 
 from recbole_vqrec import artifacts, quick_start
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.inference.catalogue_files import read_catalogue, write_catalogue
 from recbole_vqrec.quantization.item_codes import ItemCodes
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.resume import ResumePoints, newest_first, resume_point
@@ -140,6 +142,18 @@ def test_other_codes_than_the_run_had(tmp_path, monkeypatch):
     assert artifacts.catalogue_file(run_folder).read_bytes() == kept
     path.write_bytes(before)
     assert quick_start.run(None, None, None, {"resume": run_folder})["run"] == run_folder
+
+
+def test_items_added_to_an_interrupted_run_stay(tmp_path, monkeypatch):
+    random_domains(tmp_path / "dataset")
+    run_folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
+    catalogue, _ = read_catalogue(run_folder)
+    features = {"codes": catalogue.codes[:1], "neighbours": np.zeros((1, 1), np.int32), "weights": np.ones((1, 1))}
+    changed = catalogue.with_items(["new"], ["text"], **features).without_items(["b-i2"])
+    write_catalogue(run_folder, changed)
+    quick_start.run(None, None, None, {"resume": run_folder})
+    kept, _ = read_catalogue(run_folder)
+    assert kept.item_ids[-1] == "new" and kept.removed.tolist() == changed.removed.tolist()
 
 
 @pytest.mark.parametrize(
