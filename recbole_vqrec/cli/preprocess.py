@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from recbole_vqrec.cli.common import one_line_errors, props_options
 from recbole_vqrec.errors import VQRecError
@@ -130,9 +131,9 @@ def atomic(inter, item, name, text_columns, out, force, **given):
     name = name or Path(inter).name.split(".inter")[0]
     columns = _text_columns(text_columns)
     options = {**_rules(given), "text_columns": columns}
-    inside = Path(out) / name
-    if Path(inter).resolve() == (inside / f"{name}.inter").resolve():
-        raise VQRecError(f"{inter}: the result would replace its own input; give another --name or --out")
+    for given_file, suffix in ((inter, "inter"), (item, "item")):
+        if Path(given_file).resolve() == (Path(out) / name / f"{name}.{suffix}").resolve():
+            raise VQRecError(f"{given_file}: the result would replace its own input; give another --name or --out")
 
     def read():
         return read_atomic(inter, item, columns, _warn)
@@ -144,8 +145,9 @@ def atomic(inter, item, name, text_columns, out, force, **given):
 @click.option("--domains", type=click.Choice(["genre"]), help="one data set for each primary genre, 5-core")
 @props_options("preprocess.yaml", {"user_k": AT_LEAST_ONE, "item_k": AT_LEAST_ONE})
 @_output_options
+@click.pass_context
 @one_line_errors
-def ml_100k(domains, user_k, item_k, out, force):
+def ml_100k(context, domains, user_k, item_k, out, force):
     """The MovieLens-100k that RecBole ships, with movie texts; whole, or as domains with --user-k and --item-k.
 
     \b
@@ -158,6 +160,9 @@ def ml_100k(domains, user_k, item_k, out, force):
         options = {**source.WHOLE, "user_k": user_k, "item_k": item_k}
         source.preprocess_genres(out, options, force, click.echo)
     else:
+        given = ParameterSource.COMMANDLINE
+        if given in (context.get_parameter_source("user_k"), context.get_parameter_source("item_k")):
+            raise VQRecError("--user-k, --item-k: of --domains genre; the whole data set is taken as it is")
         source.preprocess_ml_100k(Path(out) / source.NAME, force, click.echo)
 
 

@@ -61,7 +61,7 @@ def _lines(path):
     if path is None:
         return None
     try:
-        return [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise VQRecError(f"{path}: candidates cannot be read ({error}); expected one item id a line, UTF-8") from error
 

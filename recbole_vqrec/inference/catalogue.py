@@ -31,7 +31,8 @@ class Catalogue:
         item_pairs (np.ndarray, optional): [p, 2] int32 rows of items that followed one another in training, where the
             run scores with them.
         pair_strengths (np.ndarray, optional): [p] float32, how strongly they did.
-        made (dict): plain values: dataset, trained_items, plm, pooling, max_text_length, text_columns, empty_text.
+        made (dict): plain values: dataset, trained_items, plm, pooling, max_text_length, text_columns, empty_text, and
+            plm_files where plm is a folder.
     """
 
     item_ids: list

@@ -3,6 +3,7 @@
 Axis legend: N items without padding.
 """
 
+from logging import getLogger
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def _language_model(config, of_code_file):
     options = {name: config[name] for name in LANGUAGE_MODEL} | of_code_file
     of_vectors = made_by({"data_path": config["data_path"], "dataset": config["dataset"], "plm": options["plm"]})
     if all(of_vectors.get(name) == of_code_file[name] for name in of_code_file):  # else the codes are of other vectors
-        options |= {name: of_vectors[name] for name in LANGUAGE_MODEL if name in of_vectors}
+        options |= {name: of_vectors[name] for name in (*LANGUAGE_MODEL, "plm_files") if name in of_vectors}
     items = artifacts.atomic_file(config["data_path"], config["dataset"], "item")
     if not options["text_columns"] and items.is_file():
         options["text_columns"] = text_columns_of(items)  # so that a file of new items has to have the same
@@ -92,13 +93,15 @@ def _training_counts(dataset):
 
 
 def _texts(config, made, item_ids):
-    """Return the items' texts, "" for those without; a run does not need them, so bad files are no error here."""
+    """Return the items' texts, "" for those without; a run does not need them, so a bad file is told and no error."""
     file = artifacts.atomic_file(config["data_path"], config["dataset"], "item")
     columns = made["text_columns"]
     if isinstance(columns, str):
         columns = [name.strip() for name in columns.split(",")]
     try:
         text = dict(zip(*item_texts(file, columns, made["empty_text"] or " ")))
-    except VQRecError:
+    except VQRecError as error:
+        if file.is_file():
+            getLogger().warning(f"the run is kept without texts of its items: {error}")
         return [""] * len(item_ids)
     return [text.get(item_id, "").strip() for item_id in item_ids]

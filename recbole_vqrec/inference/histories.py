@@ -47,8 +47,9 @@ def _of_table(table):
     user, item = _column(table, USER), _column(table, ITEM)
     table = table.reset_index(drop=True)
     for column in (user, item):
-        if table[column].isna().any():
-            line = table[column].isna().idxmax() + 1
+        missing = table[column].isna() | (table[column] == "")
+        if missing.any():
+            line = missing.idxmax() + 1
             raise VQRecError(f"histories: {column} is missing in row {line:,}; expected an id")
     table = table.assign(**{item: table[item].astype(str)})
     time = next((name for name in TIME if name in table), None)

@@ -91,13 +91,18 @@ class ItemEncoder:
         """Return text vectors [n, d_w] float32 of n texts.
 
         Raises:
-            VQRecError: the language model cannot be loaded.
+            VQRecError: the language model cannot be loaded, or its folder holds another one by now.
         """
-        from recbole_vqrec.embedding.text_encoder import TextEncoder
+        from recbole_vqrec.embedding.text_encoder import TextEncoder, model_files
 
         with self._lock:
             if self._text_encoder is None:
                 made = self.made
+                if made.get("plm_files") not in (None, model_files(made["plm"]) or made.get("plm_files")):
+                    raise VQRecError(
+                        f"plm: the files of '{made['plm']}' have changed since the run's items were embedded with them; "
+                        "put them back, or train anew"
+                    )
                 self._text_encoder = TextEncoder(made["plm"], made["pooling"], made["max_text_length"] or 512)
             return self._text_encoder.encode(texts)
 

@@ -13,7 +13,7 @@ from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.atomic_files import write_rows
 from recbole_vqrec.preprocess.interactions import Interactions, in_final_order, k_core, without_duplicates
 from recbole_vqrec.preprocess.item_text import NOT_TEXT
-from recbole_vqrec.preprocess.record import made_from, say_summary, up_to_date, write_record
+from recbole_vqrec.preprocess.record import made_from, refuse_foreign_files, say_summary, up_to_date, write_record
 from recbole_vqrec.preprocess.text_cleaning import clean_text
 
 TYPES = {"user_id": "token", "item_id": "token", "timestamp": "float"}
@@ -62,6 +62,7 @@ def make_dataset(folder, dataset, source, options, inputs, read, force=False, sa
     record = None if force else up_to_date(folder, dataset, made_by, say)
     if record:
         return record, False
+    refuse_foreign_files(folder, dataset, force)
     with contextlib.ExitStack() as files:
         files.callback(_remove_if_empty, folder)
         # the temporary files come first: a folder that cannot be written shows before the work, not after it

@@ -13,7 +13,6 @@ import polars as pl
 from recbole_vqrec.preprocess.atomic_files import CONTROL, NA_WORDS
 from recbole_vqrec.preprocess.raw_files import BLOCK_SIZE, blocks
 
-BLANKS = " \t\r"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 HOLDS_CONTROL = re.compile(CONTROL).search
 LINE = "line\n"  # column of line numbers: no column of a file has a line break in its name
@@ -67,7 +66,7 @@ def _at_once(block, line, separator, columns, ids, numbers):
         return None
     if table.height != lines:
         return None
-    table = table.with_columns(pl.col(columns).fill_null("").str.strip_chars(BLANKS))
+    table = table.with_columns(pl.col(columns).fill_null("").str.strip_chars())
     table = table.with_columns(pl.col(numbers).cast(pl.Float64, strict=False))
     faulty_id = pl.col(ids).is_in(["", *NA_WORDS]) | pl.col(ids).str.contains(CONTROL)
     faulty_number = pl.col(numbers).is_finite().not_().fill_null(True)
@@ -108,7 +107,7 @@ def _fields(text, separator, columns, ids, numbers):
             return None, "a quote is opened and never closed"
     if len(fields) != len(columns):
         return None, f"{len(fields)} fields, expected {len(columns)} ({separator.join(columns)})"
-    fields = [field.strip(BLANKS) for field in fields]
+    fields = [field.strip() for field in fields]
     for index, name in enumerate(columns):
         if name in ids and (fault := id_fault(fields[index])):
             return None, f"{name} {fault}"

@@ -23,7 +23,7 @@ def distinct_columns(names):
 
 def text_columns_of(path):
     """Return the columns of an item file that are text where none are named: all but item_id and domain."""
-    with open(path, encoding="utf-8") as lines:
+    with open(path, encoding="utf-8-sig") as lines:
         return _text_columns_among(column.split(":")[0] for column in next(lines, "").rstrip("\n").split(SEPARATOR))
 
 

@@ -12,8 +12,16 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.atomic_files import read_table, write_rows
 from recbole_vqrec.preprocess.dataset_files import TYPES, describe, item_types
+from recbole_vqrec.preprocess.delimited import as_number
 from recbole_vqrec.preprocess.domain_ids import refuse_shared_ids
-from recbole_vqrec.preprocess.record import atomic_files_of, made_from, say_summary, up_to_date, write_record
+from recbole_vqrec.preprocess.record import (
+    atomic_files_of,
+    made_from,
+    refuse_foreign_files,
+    say_summary,
+    up_to_date,
+    write_record,
+)
 
 
 def merge_datasets(data_path, datasets, name, force=False, say=print):
@@ -43,6 +51,7 @@ def merge_datasets(data_path, datasets, name, force=False, say=print):
     record = None if force else up_to_date(folder, name, made_by, say)
     if record:
         return record, False
+    refuse_foreign_files(folder, name, force)
     inters, items = [], []
     for domain, (inter, item) in sources.items():
         inters.append(_interactions(inter, domain))
@@ -71,6 +80,10 @@ def _interactions(path, domain):
     if missing:
         raise VQRecError(f"{path} line 1: has no {examples(missing)}; {_remedy(domain)}")
     table = pl.DataFrame({column: table[column].tolist() for column in TYPES}, schema=dict.fromkeys(TYPES, pl.String))
+    wrong = [row for row, time in enumerate(table["timestamp"]) if as_number(time) is None]
+    if wrong:
+        said = table["timestamp"][wrong[0]]
+        raise VQRecError(f"{path} line {wrong[0] + 2}: timestamp {said!r} is not a number; {_remedy(domain)}")
     return table.with_columns(pl.lit(f"{domain}-").add(pl.col(name)).alias(name) for name in ("user_id", "item_id"))
 
 

@@ -3,6 +3,9 @@
 An invoice is a user, a stock code an item, the description of its first row the item's text.
 """
 
+import contextlib
+import io
+import zipfile
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +16,7 @@ from recbole_vqrec.preprocess.bad_lines import BadLines
 from recbole_vqrec.preprocess.dataset_files import RawData
 from recbole_vqrec.preprocess.delimited import LINE, id_fault, read_delimited
 from recbole_vqrec.preprocess.interactions import InteractionCollector
-from recbole_vqrec.preprocess.raw_files import encoding_of, first_line
+from recbole_vqrec.preprocess.raw_files import encoding_of, first_line, open_raw
 
 COLUMNS = {
     "invoiceno": "user_id",
@@ -25,6 +28,8 @@ COLUMNS = {
 }
 NEEDED = ("user_id", "item_id", "title", "time", "rating")
 # two-digit years first: %Y would read them as years of the first century
+WORKBOOK_PART = "[Content_Types].xml"  # a member that every xlsx file has, itself a zip file
+WORKBOOK_MARKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of xlsx and xls
 TIME_FORMATS = ("%m/%d/%y %H:%M", "%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M:%S")
 
 
@@ -32,8 +37,8 @@ def read_online_retail(path, say=print, **reading):
     """Return the `RawData` of the table; rows without description are dropped.
 
     Args:
-        path (path): xlsx, or csv in UTF-8 or Latin-1, plain or compressed.
-        say (callable): receives one line about bad lines.
+        path (path): xlsx, all of whose sheets are read, or csv in UTF-8 or Latin-1, plain or compressed.
+        say (callable): receives one line about bad lines, and one about each sheet that is left out.
         reading: block_size and progress of `raw_files.blocks`.
 
     Raises:
@@ -42,7 +47,8 @@ def read_online_retail(path, say=print, **reading):
     bad = BadLines(path)
     collector = InteractionCollector()
     titles, undescribed = [], 0
-    for table in _workbook(path, bad) if str(path).lower().endswith((".xlsx", ".xls")) else _csv(path, bad, reading):
+    workbook = _workbook_of(path)
+    for table in _csv(path, bad, reading) if workbook is None else _sheets(workbook, path, bad, say):
         table = _with_times(table, bad)
         described = table.filter(pl.col("title") != "")
         undescribed += table.height - described.height
@@ -71,27 +77,56 @@ def _columns(header, path):
     return columns
 
 
-def _workbook(path, bad):
-    """Yield the rows of the first sheet as `read_delimited` yields lines."""
-    if not Path(path).is_file():
-        raise VQRecError(f"{path}: not found; put the file there, or give its path")
+def _workbook_of(path):
+    """Return the workbook that a file is, or that is compressed in it; None where it holds text."""
+    if _is_workbook(path):
+        content = Path(path).read_bytes()
+    else:
+        with open_raw(path) as (file, _):
+            start = file.read(4)
+            if start not in WORKBOOK_MARKS:
+                return None
+            content = start + file.read()
     try:
-        rows = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).to_python()
+        return CalamineWorkbook.from_filelike(io.BytesIO(content))
     except (CalamineError, OSError) as error:
         raise VQRecError(f"{path}: not a readable workbook ({error}); get the file again") from error
-    if not rows:
-        raise VQRecError(f"{path}: the first sheet is empty; get the file again")
-    columns = _columns([str(name) for name in rows[0]], path)
-    chosen = [columns.index(name) for name in NEEDED]
-    kept = []
-    for line, row in enumerate(rows[1:], start=2):
-        values = [_cell_text(row[index]) for index in chosen]
-        bad.lines += 1
-        if fault := id_fault(values[0]) or id_fault(values[1]):
-            bad.add(line, f"invoice or stock code {fault}", ",".join(values))
-        else:
-            kept.append([line, *values])
-    yield pl.DataFrame(kept, schema={LINE: pl.Int64, **dict.fromkeys(NEEDED, pl.String)}, orient="row")
+
+
+def _is_workbook(path):
+    """Tell whether a file is a workbook as it lies there, or is called one."""
+    if not Path(path).is_file():
+        raise VQRecError(f"{path}: not found; put the file there, or give its path")
+    with contextlib.suppress(OSError, zipfile.BadZipFile):  # what is read next will say so
+        if WORKBOOK_PART in zipfile.ZipFile(path).namelist():
+            return True
+    return str(path).lower().endswith((".xlsx", ".xls"))
+
+
+def _sheets(workbook, path, bad, say):
+    """Yield the rows of each sheet as `read_delimited` yields lines; the lines of a sheet are numbered from 1."""
+    sheets = {name: workbook.get_sheet_by_name(name).to_python() for name in workbook.sheet_names}
+    filled = {name: rows for name, rows in sheets.items() if rows}
+    if not filled:
+        raise VQRecError(f"{path}: has no sheet with rows; get the file again")
+    first = next(iter(filled))
+    for name, rows in filled.items():
+        try:
+            columns = _columns([str(cell) for cell in rows[0]], path)
+        except VQRecError as error:
+            if name == first:
+                raise
+            say(f"sheet {name!r} left out: {error}")
+            continue
+        chosen, kept = [columns.index(column) for column in NEEDED], []
+        for line, row in enumerate(rows[1:], start=2):
+            values = [_cell_text(row[index]) for index in chosen]
+            bad.lines += 1
+            if fault := id_fault(values[0]) or id_fault(values[1]):
+                bad.add(line, f"invoice or stock code {fault}", ",".join(values))
+            else:
+                kept.append([line, *values])
+        yield pl.DataFrame(kept, schema={LINE: pl.Int64, **dict.fromkeys(NEEDED, pl.String)}, orient="row")
 
 
 def _cell_text(value):

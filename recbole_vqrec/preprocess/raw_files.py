@@ -62,7 +62,10 @@ def _only_member(archive, path):
     members = [name for name in archive.namelist() if not name.endswith("/")]
     if len(members) != 1:
         raise VQRecError(f"{path}: holds {len(members)} files ({examples(members)}), expected one; unpack it")
-    return archive.open(members[0])
+    try:
+        return archive.open(members[0])
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in a way that zipfile does not know
+        raise VQRecError(f"{path}: cannot be unpacked here ({error}); unpack it first") from error
 
 
 def blocks(path, block_size=BLOCK_SIZE, encoding="utf-8", progress=True):

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from recbole_vqrec import __version__, artifacts, provenance
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, examples
 
 KIND = "preprocessed data set"
 FORMAT = 1
@@ -63,6 +63,25 @@ def up_to_date(folder, dataset, made_by, say):
         return None
     say(f"{dataset}: up to date ({', '.join(map(str, paths))}); --force redoes it")
     return record
+
+
+def refuse_foreign_files(folder, dataset, force=False):
+    """Refuse to write over atomic files that have no record: somebody made them in another way.
+
+    Args:
+        folder (str or Path): the data set's folder.
+        dataset (str): D.
+        force (bool): they may be written over.
+
+    Raises:
+        VQRecError: there are such files.
+    """
+    there = [path for path in atomic_files_of(folder, dataset) if path.is_file()]
+    if there and not force and not record_file(folder, dataset).is_file():
+        raise VQRecError(
+            f"{examples(map(str, there))}: would be replaced, and {record_file(folder, dataset).name} does not say that "
+            "they were made here; give another --name, or --force"
+        )
 
 
 def _made_by(record, made_by):

@@ -1,12 +1,14 @@
 """The embedding stage of a data set: what is written, what a kill leaves, several processes, bad input."""
 
+import shutil
 import subprocess
 import sys
 
+import filelock
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.cli import main
@@ -28,7 +30,7 @@ def test_one_row_an_item(toy, options, titles):
     np.testing.assert_allclose(embeddings, TextEncoder(options["plm"], "mean").encode(titles), atol=1e-5)
     np.testing.assert_array_equal(embeddings[0], embeddings[4])
     assert manifest["options"]["pooling"] == "mean" and list(manifest["inputs"]) == ["toy.item"]
-    assert sorted(file.name for file in toy.iterdir()) == ["toy.item", path.name]
+    assert sorted(file.name for file in toy.glob("[!.]*")) == ["toy.item", path.name]
 
 
 def test_up_to_date_until_something_changes(toy, options):
@@ -38,6 +40,23 @@ def test_up_to_date_until_something_changes(toy, options):
     with open(toy / "toy.item", "a") as file:
         file.write("i10\tglue\n")
     assert run(toy, options, pooling="cls")[1]
+
+
+def test_another_model_in_the_same_folder_is_noticed(toy, options, tmp_path):
+    plm = shutil.copytree(options["plm"], tmp_path / "plm")
+    path, _ = run(toy, options, plm=str(plm))
+    assert not run(toy, options, plm=str(plm))[1]
+    weights = load_file(plm / "model.safetensors")
+    save_file({name: -1.3 * tensor for name, tensor in weights.items()}, plm / "model.safetensors", {"format": "pt"})
+    before = load_embeddings(path, "")[1]
+    assert run(toy, options, plm=str(plm))[1] and np.abs(load_embeddings(path, "")[1] - before).max() > 0.1
+
+
+def test_two_processes_do_not_take_shards_from_one_another(toy, options):
+    path = toy / "toy.tiny-bert.emb.safetensors"
+    with filelock.FileLock(toy / f".{path.name}.lock"), pytest.raises(VQRecError, match="another process is embedding"):
+        run(toy, options)
+    assert run(toy, options)[1]
 
 
 def test_float16(toy, options):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -90,10 +91,18 @@ def test_long_texts_are_cut(tiny_bert):
     np.testing.assert_array_equal(vectors[0], vectors[1])
 
 
+def test_a_damaged_model_file(tiny_bert, tmp_path):
+    plm = shutil.copytree(tiny_bert, tmp_path / "plm")
+    (plm / "model.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(VQRecError, match="plm: cannot load"):
+        TextEncoder(str(plm))
+
+
 @pytest.mark.parametrize(
     "plm, pooling, message",
     [
         ("package:no_such_package", "cls", "no_such_package is not installed; run 'pip install no-such-package'"),
+        ("package:no.such", "cls", "cannot load 'package:no.such'"),
         ("package:yaml", "cls", "package yaml holds no model folder"),
         ("./no/such/folder", "cls", "cannot load './no/such/folder'"),
         ("./no/such/folder", "maen", "pooling: 'maen' is not known, did you mean 'mean'?"),

@@ -47,6 +47,7 @@ def test_files(tmp_path, name):
         (pd.DataFrame({"who": [], "item": []}), "column 'user' not found; the columns are who, item"),
         (pd.DataFrame({"user": ["u", None], "item": ["a", "b"]}), "histories: user is missing in row 2"),
         (pd.DataFrame({"user": ["u", None], "item": ["a", "b"], "time": [1, 2]}), "user is missing in row 2"),
+        (pd.DataFrame({"user": ["u", ""], "item": ["a", "b"]}), "histories: user is missing in row 2"),
         (pd.DataFrame({"user": ["u"], "item": [float("nan")]}), "histories: item is missing in row 1"),
         (pd.DataFrame({"user": ["u"], "item": ["a"], "time": ["soon"]}), "time 'soon' of user u is no time"),
     ],

@@ -1,3 +1,4 @@
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ from trained_runs import copied
 from recbole_vqrec import Recommender, artifacts, quick_start
 from recbole_vqrec.embedding.text_encoder import TextEncoder
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.inference.new_items import as_items
+from recbole_vqrec.inference.new_items import ItemEncoder, as_items
 from recbole_vqrec.inference.stored_catalogue import StoredCatalogue
 
 ITEMS = [f"i{number}" for number in range(12)]
@@ -280,6 +281,24 @@ def test_new_texts_are_read_as_the_vectors_of_the_run_were(tiny, tmp_path):
         run = quick_start.run(model, "tiny", None, {**SMALL, "state": "ERROR"})["run"]
         found = Recommender.load(run).catalogue.made
         assert (found["pooling"], found["max_text_length"], found["text_columns"]) == (expected, 128, ["title"])
+
+
+def test_a_byte_order_mark_is_no_part_of_a_column(tiny, tmp_path):
+    texts = (tiny / "tiny.item").read_text()
+    (tiny / "tiny.item").write_text("\ufeff" + texts, encoding="utf-8")
+    run = quick_start.run("VQRec", "tiny", None, {**SMALL, "text_columns": None, "state": "ERROR"})["run"]
+    catalogue = Recommender.load(run).catalogue
+    assert catalogue.made["text_columns"] == ["title"] and all(catalogue.texts)
+
+
+def test_another_language_model_in_its_folder_is_refused(recommender, tmp_path):
+    made = recommender.catalogue.made
+    plm = shutil.copytree(made["plm"], tmp_path / "plm")
+    encoder = ItemEncoder({**made, "plm": str(plm)}, {})
+    assert made["plm_files"] and encoder.vectors(["red glue"]).shape == (1, 16)
+    (plm / "vocab.txt").write_text((plm / "vocab.txt").read_text() + "more\n")
+    with pytest.raises(VQRecError, match="plm: the files of .* have changed since"):
+        ItemEncoder({**made, "plm": str(plm)}, {}).vectors(["red glue"])
 
 
 def test_a_run_pre_trained_with_the_recipe_can_recommend(tmp_path):

@@ -237,6 +237,14 @@ def test_bad_files_stop_at_once(command, amazon_files, tmp_path):
         archive.writestr("a", "1")
         archive.writestr("b", "2")
     rejected(preprocess(command, tmp_path / "two.zip", metadata, out), "holds 2 files (a, b)")
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a", "1")
+    content = bytearray(packed.read_bytes())
+    for place in (8, content.index(b"PK\x01\x02") + 10):  # method 9, Deflate64, in both headers
+        content[place] = 9
+    packed.write_bytes(content)
+    rejected(preprocess(command, packed, metadata, out), "packed.zip: cannot be unpacked here", "unpack it first")
     rejected(preprocess(command, ratings, metadata, out, "--version", "2023"), "has no parent_asin", "--version")
     rejected(preprocess(command, ratings, metadata, out, "--text-columns", "titel"), "did you mean 'title'?")
     (tmp_path / "other.csv").write_text("X1,U1,1,1\n" * 5)

@@ -52,6 +52,26 @@ def test_the_result_is_a_fixed_point(command, files, tmp_path):
         assert (tmp_path / f"again/d/d.{suffix}").read_bytes() == (first / f"d.{suffix}").read_bytes()
 
 
+def test_blanks_of_any_kind_around_an_id_are_none_of_it(command, tmp_path):
+    (tmp_path / "d.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\nu\ti0\t1\nu\ti0\u00a0\t2\n")
+    (tmp_path / "d.item").write_text("item_id:token\ttitle:token_seq\ni0\tGlue\ni0\u00a0\tTape\n")
+    result = preprocess(command, tmp_path / "d.inter", tmp_path / "d.item", tmp_path / "out")
+    assert "d: 1 users, 1 items, 2 interactions" in result.stdout, result.stderr
+    assert (tmp_path / "out/d/d.item").read_text().splitlines()[1:] == ["i0\tGlue."]
+
+
+def test_files_that_the_command_did_not_make_are_not_replaced(command, files, tmp_path):
+    own = tmp_path / "out/d"
+    own.mkdir(parents=True)
+    (own / "d.item").write_text(ITEM)
+    result = preprocess(command, files[0], own / "d.item", tmp_path / "out")
+    assert result.exit_code == 2 and "d.item: the result would replace its own input" in result.stderr
+    result = preprocess(command, *files, tmp_path / "out")
+    assert result.exit_code == 2 and "d.item: would be replaced, and d.preprocess.json does not say" in result.stderr
+    assert (own / "d.item").read_text() == ITEM and not (own / "d.inter").exists()
+    assert preprocess(command, *files, tmp_path / "out", "--force").exit_code == 0
+
+
 def test_refusals(command, files, tmp_path):
     inter, item = files
     out = tmp_path / "out"

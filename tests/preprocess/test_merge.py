@@ -36,6 +36,22 @@ def test_literal_result(command, domains):
     assert "up to date" not in merge(command, domains, "toys,arts").stdout
 
 
+def test_files_made_in_another_way_are_not_replaced(command, domains):
+    (domains / "TA").mkdir()
+    (domains / "TA/TA.inter").write_text(HEAD + "u\ti\t1\n")
+    result = merge(command, domains, "toys,arts")
+    assert result.exit_code == 2 and "TA.inter: would be replaced, and TA.preprocess.json does not say" in result.stderr
+    assert (domains / "TA/TA.inter").read_text() == HEAD + "u\ti\t1\n"
+    arguments = ["merge", "--datasets", "toys,arts", "--name", "TA", "--data-path", domains, "--force"]
+    assert command(*arguments).exit_code == 0
+
+
+def test_a_time_that_is_none(command, domains):
+    (domains / "toys/toys.inter").write_text(HEAD + "u2\ti1\t5\nu1\ti1\tyesterday\n")
+    result = merge(command, domains, "toys,arts")
+    assert result.exit_code == 2 and "toys.inter line 3: timestamp 'yesterday' is not a number" in result.stderr
+
+
 def test_domain_is_no_text(command, domains):
     from recbole_vqrec.preprocess.item_text import item_texts
 

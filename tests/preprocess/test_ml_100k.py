@@ -17,6 +17,11 @@ def test_whole(tmp_path):
     assert preprocess_ml_100k(tmp_path / "ml-100k")[2] is False
 
 
+def test_the_whole_data_set_has_no_k_core(command, tmp_path):
+    result = command("preprocess", "ml-100k", "--user-k", 50, "--out", tmp_path)
+    assert result.exit_code == 2 and "--user-k, --item-k: of --domains genre" in result.stderr
+
+
 def test_genres(command, tmp_path):
     result = command("preprocess", "ml-100k", "--domains", "genre", "--out", tmp_path)
     assert result.exit_code == 0, result.stderr

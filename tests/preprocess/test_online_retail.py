@@ -1,6 +1,7 @@
 import datetime
 import hashlib
 import lzma
+import zipfile
 
 import openpyxl
 import pytest
@@ -60,6 +61,35 @@ def test_xlsx(command, tmp_path):
         book.active.append([*number, text or None, quantity, time, *rest])
     book.save(tmp_path / "Online Retail.xlsx")
     assert written(command, tmp_path / "Online Retail.xlsx", tmp_path / "out") == (INTER, ITEM)
+
+
+def two_sheets(tmp_path, second_header=HEADER):
+    book = openpyxl.Workbook()
+    for number, sheet in enumerate((book.active, book.create_sheet("2011"), book.create_sheet("empty"))):
+        rows = [ROWS[:4], ROWS[4:], []][number]
+        for row in [(second_header if number else HEADER).split(","), *rows] if number < 2 else []:
+            sheet.append(row)
+    book.save(tmp_path / "Online Retail.xlsx")
+    return tmp_path / "Online Retail.xlsx"
+
+
+def test_all_sheets_of_a_workbook_are_read(command, tmp_path):
+    assert written(command, two_sheets(tmp_path), tmp_path / "out") == (INTER, ITEM)
+
+
+def test_a_workbook_inside_a_zip_file(command, tmp_path):
+    with zipfile.ZipFile(tmp_path / "online_retail.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(two_sheets(tmp_path), "Online Retail.xlsx")
+    (tmp_path / "table").write_bytes((tmp_path / "Online Retail.xlsx").read_bytes())  # known by its content
+    for name in ("online_retail.zip", "table"):
+        assert written(command, tmp_path / name, tmp_path / f"out-{name}") == (INTER, ITEM)
+
+
+def test_a_sheet_of_something_else_is_named(command, tmp_path):
+    file = two_sheets(tmp_path, "Notes,B,C,D,E,F,G,H")
+    rules = ["--user-k", 1, "--item-k", 1]
+    result = command("preprocess", "online-retail", "--input", file, "--out", tmp_path / "out", *rules)
+    assert result.exit_code == 0 and "sheet '2011' left out:" in result.stderr and "invoiceno" in result.stderr
 
 
 def refusal(command, tmp_path, content):
