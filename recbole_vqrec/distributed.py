@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import os
 import sys
+import time
 
 import torch
 import torch.distributed as dist
@@ -17,6 +18,7 @@ import torch.distributed as dist
 from recbole_vqrec.errors import VQRecError
 
 BAD_INPUT = 2  # exit code
+OTHERS_WAIT = 2.0  # seconds in which the first process, whose error is mostly the same, ends the others
 PATIENCE = datetime.timedelta(hours=2)  # a rank may wait while another writes a checkpoint or evaluates
 
 
@@ -115,8 +117,9 @@ def _spawned(local_rank, function, options):
     try:
         function({**options, "local_rank": local_rank})
     except VQRecError as error:
-        if local_rank == 0:
-            print(f"error: {error}", file=sys.stderr, flush=True)
+        if local_rank:
+            time.sleep(OTHERS_WAIT)  # where the first process says the same, it ends all others meanwhile
+        print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(BAD_INPUT)
 
 

@@ -1,5 +1,6 @@
 """A run in numbered steps: options -> data set -> batches -> model -> trainer -> evaluation -> result."""
 
+import math
 import time
 from logging import getLogger
 from pathlib import Path
@@ -28,6 +29,9 @@ from recbole_vqrec.trainer.domain_validation import DomainValidation
 from recbole_vqrec.trainer.resume import resume_point
 
 OF_OPTIMIZER = ("learner", "learning_rate", "weight_decay")  # its state is in the checkpoint
+OF_BATCHES = (  # what the steps of an epoch follow from
+    "seed", "train_batch_size", "max_tokens", "window_stride", "training_batches", "domain_sampling",
+)  # fmt: skip
 OF_FINETUNING = ("checkpoint", "preset", "finetune_stages")  # what a run without its stage would be mistaken for
 
 
@@ -89,7 +93,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
         "model": config["model"],
         "dataset": config["dataset"],
         "stage": config["stage"],
-        "best_valid_score": best_valid_score,
+        "best_valid_score": best_valid_score if math.isfinite(best_valid_score) else None,  # None: no validation
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": best_valid_result,
         "test_result": dict(test_result or {}),
@@ -175,6 +179,13 @@ def _config(model, dataset, config_file_list, config_dict):
             f"{examples(changed)}: of the optimizer, which a resumed run goes on with as it was; leave the option out, "
             "or start a new run"
         )
+    if manifest["progress"]["step"]:
+        changed = [name for name in OF_BATCHES if name in given and given[name] != own.get(name)]
+        if changed:
+            raise VQRecError(
+                f"{examples(changed)}: what the epoch that was interrupted is divided by; leave the option out, or start a "
+                "new run"
+            )
     options = {**own, **given}
     return Config(manifest["model"], manifest["dataset"], None, options)
 

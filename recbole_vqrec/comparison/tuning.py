@@ -56,7 +56,8 @@ def best_trial(tried, results):
         tried (list of Run): the trials.
         results (list of dict or None): of each.
     """
-    finished = [(trial, result) for trial, result in zip(tried, results) if result is not None]
+    scored = zip(tried, results)
+    finished = [(trial, result) for trial, result in scored if result and result["best_valid_score"] is not None]
     if not finished:
         return None
     sign = 1 if finished[0][1]["valid_score_bigger"] else -1

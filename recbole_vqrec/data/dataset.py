@@ -47,7 +47,12 @@ class SequenceDataset(SequentialDataset):
         allowed = registry.of(config).batches
         all_ranked = set(config["eval_args"]["mode"].values()) == {"full"}  # else RecBole joins rows of one length
         self.trim = all_ranked and registry.STOCK_ROWS not in (allowed, config["training_batches"])
-        super().__init__(config)
+        try:
+            super().__init__(config)
+        except VQRecError:
+            raise
+        except (ValueError, NotImplementedError) as error:
+            raise _told(error, config["dataset"], "the options that choose columns and interactions") from error
 
     @functools.cached_property
     def item_text_vectors(self):
@@ -99,6 +104,15 @@ class SequenceDataset(SequentialDataset):
                 features[field] = [history[-self.max_item_list_len :] for history in features[field]]
                 self.field2seqlen[field] = min(self.field2seqlen[field], self.max_item_list_len)
 
+    def _remove_duplication(self):
+        if self.config["rm_dup_inter"] is not None and self.time_field in self.inter_feat:
+            # RecBole sorts by time here, and not stably; rows that are in order already it leaves as they are
+            self.inter_feat.sort_values(self.time_field, kind="stable", inplace=True)
+            keep = self.config["rm_dup_inter"]
+            self.inter_feat.drop_duplicates([self.uid_field, self.iid_field], keep=keep, inplace=True)
+            return
+        super()._remove_duplication()
+
     def _change_feat_format(self):
         if self.benchmark_filename_list is None and self.time_field in self.inter_feat:
             self.inter_feat.sort_values([self.uid_field, self.time_field], kind="stable", inplace=True)
@@ -133,10 +147,18 @@ class SequenceDataset(SequentialDataset):
             )
         if self.config["text_similarity_weight"]:
             self.item_text_vectors  # noqa: B018, read once for all splits, and so that the catalogue keeps them
-        splits = super().build()
+        try:
+            splits = super().build()
+        except VQRecError:
+            raise
+        except (ValueError, NotImplementedError) as error:
+            raise _told(error, self.dataset_name, f"eval_args: {self.config['eval_args']}") from error
         for split, name in zip(splits, ("train on", "validate on", "test on")):
             if not len(split.inter_feat):
-                raise VQRecError(f"{self.dataset_name}: nothing to {name}; users of three interactions are needed")
+                raise VQRecError(
+                    f"{self.dataset_name}: nothing to {name}; users of three interactions are needed, and a split that has "
+                    f"both, LS: valid_and_test (here {self.config['eval_args']['split']})"
+                )
         if self.trim:
             for held_out in splits[1:]:
                 if len(held_out.inter_feat):
@@ -165,6 +187,11 @@ class SequenceDataset(SequentialDataset):
                 for field, values in rows.interaction.items()
             }
         )
+
+
+def _told(error, dataset, where):
+    """Return an error of RecBole's, which says neither data set nor option, as one of ours."""
+    return VQRecError(f"{dataset}: {' '.join(str(error).split())}; see {where}")
 
 
 class ItemCodesDataset(SequenceDataset):

@@ -9,10 +9,13 @@ from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
 
 OF_TEXT = ("pooling", "max_text_length")  # what has no part in the names of the files
+OF_CODES = ("opq_schedule", "opq_iterations", "quantizer_seed", "quantizer_sample")  # nor have these
 
 
 def refuse_other_text_options(config):
-    """Refuse a pooling or a length of texts that was given and is not that of the codes or vectors a run reads.
+    """Refuse options that were given and are not those that the codes or vectors a run reads were made with.
+
+    A file that does not say an option is not asked.
 
     Args:
         config (Config): of a new run.
@@ -21,14 +24,16 @@ def refuse_other_text_options(config):
         VQRecError: it is another; the message names the file.
     """
     entry = registry.of(config)
-    given = {name: config[name] for name in OF_TEXT if config.external_config_dict.get(name) is not None}
+    names = (*OF_TEXT, *OF_CODES)
+    given = {name: config[name] for name in names if config.external_config_dict.get(name) is not None}
     if not given or not entry.reads_texts:
         return
     made = {}
     if entry.dataset == registry.CODES_DATASET:
         file = codes_path(Path(config["data_path"]), config["dataset"], config)
         if file.is_file():
-            made[file.name] = artifacts.read_manifest(file, CODES_KIND, "encode again").get("language_model", {})
+            manifest = artifacts.read_manifest(file, CODES_KIND, "encode again")
+            made[file.name] = {**manifest.get("options", {}), **manifest.get("language_model", {})}
     if entry.dataset == registry.TEXT_DATASET or "text" in (config["item_representation"] or "").split("+"):
         made["its text vectors"] = made_by(config)
     for what, options in made.items():

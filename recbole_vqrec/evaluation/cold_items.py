@@ -157,14 +157,18 @@ def _files(source, dataset, options):
 
 
 def _write_warm(files, target, dataset, sequences, cold):
-    """Write the data set without the cold items; texts and embeddings are copies."""
+    """Write the data set without the cold items; texts and embeddings are copies.
+
+    RecBole keeps the only pair of a user with two items for training; where its target is the one to be evaluated, it
+    is left out.
+    """
     target.mkdir(parents=True)
-    lines = [
-        f"{user}\t{item}\t{position}\n"
-        for user, items in sequences.items()
-        for position, item in enumerate(items)
-        if item not in cold
-    ]
+    lines = []
+    for user, items in sequences.items():
+        warm = [(position, item) for position, item in enumerate(items) if item not in cold]
+        if len(warm) == 2 and items[-1] not in cold:
+            warm.pop()
+        lines += [f"{user}\t{item}\t{position}\n" for position, item in warm]
     with artifacts.replace_when_done(target / f"{dataset}.inter") as temporary:
         temporary.write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "".join(lines), encoding="utf-8")
     for file in files:

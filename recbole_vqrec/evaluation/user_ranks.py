@@ -98,11 +98,13 @@ class RankCollector:
         self.parts.append(torch.stack([part.cpu() for part in (users, items, above, level.clamp(min=0))]))
 
     def ranks(self):
-        """Return the `UserRanks` collected so far, or None where nothing was ranked in full."""
+        """Return the `UserRanks` collected so far, or None where not every user has one target ranked in full."""
         if not self.parts:
             return None
         users, items, above, level = torch.cat(self.parts, dim=1).numpy()
         user_ids = [str(token) for token in self.dataset.field2id_token[self.dataset.uid_field][users]]
+        if len(set(user_ids)) < len(user_ids):  # a split by ratio or time
+            return None
         order = sorted(range(len(user_ids)), key=user_ids.__getitem__)
         return UserRanks(
             [user_ids[row] for row in order], above[order], level[order], training_counts(self.dataset)[items[order]]

@@ -33,7 +33,9 @@ def doubly_stochastic(scores, iterations=200, tolerance=3e-5):
 class _DoublyStochastic(torch.autograd.Function):
     @staticmethod
     def forward(ctx, scores, iterations, tolerance):
-        matrix = _sinkhorn(scores, iterations, tolerance)
+        wide = scores.dtype == torch.float64
+        with torch.autocast(scores.device.type, enabled=False):  # bfloat16 never comes near the tolerance
+            matrix = _sinkhorn(scores.double() if wide else scores.float(), iterations, tolerance)
         ctx.save_for_backward(matrix)
         return matrix
 

@@ -6,6 +6,7 @@ Axis legend: D codebooks, M codes per codebook, H hidden size.
 import torch
 from torch import nn
 
+from recbole_vqrec import distributed
 from recbole_vqrec.model.code_permutation import gumbel_noise
 
 ITERATIONS, TEMPERATURE = 3, 0.7  # the authors' setting
@@ -49,7 +50,8 @@ class ReferencePermutation(nn.Module):
         return hard
 
     def fix(self):
-        """Keep the last drawn rows for good."""
+        """Keep the last drawn rows for good, in all processes those of the first."""
+        self.rows.copy_(torch.tensor(distributed.from_first(self.rows.tolist())))
         self.fixed.fill_(True)
         self.scores.requires_grad_(False)
 

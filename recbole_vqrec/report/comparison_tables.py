@@ -99,6 +99,7 @@ def tuning_table(trials):
     """
     lines = []
     for name, results in trials.items():
+        results = [result for result in results if result["best_valid_score"] is not None]
         sign = -1 if results and results[0]["valid_score_bigger"] else 1
         for place, result in enumerate(sorted(results, key=lambda result: sign * result["best_valid_score"])):
             score = f"{result['best_valid_score']:.4f}"

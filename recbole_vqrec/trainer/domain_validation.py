@@ -79,14 +79,14 @@ class DomainValidation:
 
 
 def target_ranks(scores, target):
-    """Return the rank of each row's target, ties counted half, [B].
+    """Return the rank of each row's target, ties counted half and scores that are no number as above it, [B].
 
     Args:
         scores (torch.Tensor): [B, U].
         target (torch.LongTensor): [B] column of each row's target.
     """
     own = scores.gather(1, target[:, None])
-    return 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
+    return 1 + (~(scores <= own)).sum(1) + ((scores == own).sum(1) - 1).clamp(min=0) / 2
 
 
 def metric_sums(ranks, topk):

@@ -53,6 +53,7 @@ class FinetuneTrainer(SequenceTrainer):
                 self.start_epoch, self.cur_step = self._stage_start, 0
             self._resumed = False
             self.epochs = self._stage_start + self.stage.epochs
+            self.eval_step = min(self.config["eval_step"], self.stage.epochs)  # a stage ends with a validation
             self._more_to_come = number + 1 < len(self.stages)
             result = super().fit(train_data, valid_data, *args, **kwargs)
         return result

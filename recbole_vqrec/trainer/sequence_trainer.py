@@ -6,6 +6,7 @@ from recbole.utils import calculate_valid_score
 from recbole_vqrec import distributed, registry
 from recbole_vqrec.data.batches import training_batches
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
+from recbole_vqrec.evaluation.collector import PlainValuesCollector
 from recbole_vqrec.memory import return_free_memory
 from recbole_vqrec.model.all_positions import all_positions_loss
 from recbole_vqrec.model.history_scores import encoder_alone
@@ -15,6 +16,8 @@ from recbole_vqrec.trainer.fused import fused
 from recbole_vqrec.trainer.learning_rate import SCHEDULES, set_learning_rate
 from recbole_vqrec.trainer.precision import PRECISIONS, denormals_flushed, products_in
 from recbole_vqrec.trainer.steps import Steps
+
+LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")  # RecBole takes any other word for adam
 
 
 class SequenceTrainer(CheckpointedTrainer):
@@ -28,16 +31,20 @@ class SequenceTrainer(CheckpointedTrainer):
         model (SequentialRecommender): the model.
 
     Raises:
-        VQRecError: an unknown precision or schedule.
+        VQRecError: an unknown precision, schedule or learner.
     """
 
     def __init__(self, config, model):
         super().__init__(config, model)
+        if config["enable_amp"]:
+            raise VQRecError("enable_amp: the trainers here do not read it; set precision: bfloat16")
+        refuse_other("learner", str(config["learner"]).lower(), LEARNERS)
         for option, valid in (("precision", PRECISIONS), ("learning_rate_schedule", SCHEDULES)):
             if config[option] is not None:
                 refuse_other(option, config[option], valid)
         if config["compile"]:
             compile_feed_forward(model)
+        self.eval_collector = PlainValuesCollector(config)
         self.rank_collector = None
         self._batches = None
         self._stage_start = 0  # the first epoch of the stage of training

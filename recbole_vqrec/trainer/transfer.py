@@ -29,6 +29,7 @@ INHERITED = (
     "hidden_size", "inner_size", "n_layers", "n_heads", "hidden_act", "layer_norm_eps", "MAX_ITEM_LIST_LENGTH",
     "codebooks", "codes_per_codebook", "plm", "pooling",
 )  # fmt: skip
+OF_ONE_MODEL = ("experts", "transductive", "offset_penalty")  # which parameters UniSRec and ZESRec have
 CODE_EMBEDDING = "items.code_embedding.weight"
 OWN = ("items.item_codes", "items.text_mean", "items.text_scale", "items.text_vectors", "items.permutation.")
 IDS = "items.id_embedding."
@@ -56,8 +57,11 @@ def inherited_options(options):
     preset = preset_of(options)
     inherited, pretrained = {"permutation": permutation_of(options)}, {}
     if options["checkpoint"] is not None:
-        pretrained = checkpoint.read_manifest(options["checkpoint"])["config"]
-        inherited.update({name: pretrained[name] for name in INHERITED if name in pretrained})
+        manifest = checkpoint.read_manifest(options["checkpoint"])
+        pretrained = manifest["config"]
+        inherited.update({name: pretrained[name] for name in (*INHERITED, *OF_ONE_MODEL) if name in pretrained})
+        if manifest["stage"] != "pretrain" and "temperature" in pretrained:  # pre-training has another one by default
+            inherited["temperature"] = pretrained["temperature"]
     elif preset["load"]:
         raise VQRecError(f"preset {options['preset']}: no checkpoint given; say --checkpoint=saved/<pre-trained run>")
     representation = pretrained.get("item_representation") or "code"
@@ -107,6 +111,9 @@ def load_pretrained(config, model, dataset):
     lines = [f"{len(loaded)} parameters loaded from {path}, {manifest['model']} on {manifest['dataset']}{stage}"]
     if fresh:
         lines.append(f"not in the checkpoint, start at random: {examples(fresh)}")
+    left = sorted(name for name in pretrained if name not in own and not name.startswith(OWN))
+    if left:
+        lines.append(f"in the checkpoint and not in this model, left out: {examples(left)}")
     permutation = getattr(model.items, "permutation", None)
     if isinstance(permutation, CodePermutation) and CODE_EMBEDDING in loaded:
         codebook, assignment = _start(config, dataset, path, tensors, manifest)
@@ -169,7 +176,7 @@ def _why_it_does_not_fit(name, own, pretrained, config, manifest):
             f"{shapes}: pre-trained on text vectors of {manifest['config']['plm']}, this run has those of "
             f"{config['plm']}; embed and encode {config['dataset']} with --plm {manifest['config']['plm']}"
         )
-    return f"{shapes}; leave hidden_size, inner_size, n_layers and MAX_ITEM_LIST_LENGTH as in pre-training"
+    return f"{shapes}; leave hidden_size and the other options that give a model its sizes as they were"
 
 
 def _start(config, dataset, path, tensors, manifest):

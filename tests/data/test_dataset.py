@@ -37,6 +37,36 @@ def test_order_is_user_time_and_position_in_the_file(tmp_path):
     assert [dataset.field2id_token["item_id"][item] for item in items] == ["a", "b", "c", "d", "e"]
 
 
+def test_equal_times_keep_their_order_where_duplicates_go(tmp_path):
+    draw = np.random.default_rng(0)
+    sequences = {f"u{user}": draw.permutation([f"i{item}" for item in range(12)]).tolist() for user in range(20)}
+    lines = [f"{user}\t{item}\t{place // 3}" for user, items in sequences.items() for place, item in enumerate(items)]
+    folder = tmp_path / "dataset" / "times"
+    folder.mkdir(parents=True)
+    (folder / "times.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "\n".join(lines) + "\n")
+    dataset = SequenceDataset(small_config("SASRec", "times", rm_dup_inter="first"))
+    test = dataset.build()[2].inter_feat
+    last = dict(zip(dataset.field2id_token["user_id"][test["user_id"]], dataset.field2id_token["item_id"][test["item_id"]]))
+    assert last == {user: items[-1] for user, items in sequences.items()}
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"user_inter_num_interval": "[1000,inf)"}, "tiny: Some feat is empty.*; see the options that choose"),
+        ({"eval_args": {"split": {"LS": "foo"}}}, "tiny: .*; see eval_args"),
+        ({"clip_grad_norm": 5}, "clip_grad_norm: 5, expected a mapping"),
+        ({"eval_step": "two"}, "eval_step: 'two', expected a whole number"),
+        ({"weight_decay": -1}, "weight_decay: -1, expected a number of at least 0"),
+        ({"learner": "adma"}, "learner: 'adma' is none of adam, .* did you mean 'adam'"),
+        ({"enable_amp": True}, "enable_amp: .* set precision: bfloat16"),
+    ],
+)
+def test_options_of_recbole_that_cannot_be(tiny, options, message):
+    with pytest.raises(VQRecError, match=message):
+        quick_start.run("SASRec", "tiny", None, {**SMALL, "state": "ERROR", **options})
+
+
 def test_rows_are_cut_to_the_longest_of_the_batch(tiny):
     _, valid, _ = create_dataset(small_config()).build()
     lengths = valid.inter_feat["item_length"].tolist()

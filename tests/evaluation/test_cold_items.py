@@ -136,3 +136,12 @@ def test_two_evaluations_in_one_second_have_folders_of_their_own(coloured, tmp_p
         evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(coloured[1]), say=lambda line: None)
     stem = "cold-VQRec-coloured-Feb-03-2024_04-05-06"
     assert sorted(each.name for each in tmp_path.glob("saved/cold-*")) == [stem, f"{stem}-2"]
+
+
+def test_no_warm_target_is_trained_on(tmp_path):
+    """RecBole trains on the only pair of a user with two items."""
+    sequences = {"u": ["a", "c", "b"], "v": ["a", "b", "c"], "w": ["a", "b", "a", "b"], "x": ["c", "a", "b", "a"]}
+    cold_items._write_warm([], tmp_path / "d", "d", sequences, {"c"})
+    rows = [line.split("\t")[:2] for line in (tmp_path / "d" / "d.inter").read_text().splitlines()[1:]]
+    kept = {user: [item for owner, item in rows if owner == user] for user in sequences}
+    assert kept == {"u": ["a"], "v": ["a", "b"], "w": ["a", "b", "a", "b"], "x": ["a", "b", "a"]}

@@ -29,3 +29,22 @@ def test_metrics_of_values_are_refused_where_items_are_ranked_in_full(tiny):
     with pytest.raises(VQRecError, match="metrics: full ranking has no RMSE, AUC; choose of .*gauc, .*ndcg"):
         small_config(metrics=["RMSE", "NDCG", "AUC"])
     assert small_config(metrics=["AUC"], valid_metric="AUC", eval_args={"mode": "labeled"})["metrics"] == ["AUC"]
+
+
+def test_metrics_that_need_no_tensors(tiny):
+    metrics = ["NDCG", "ItemCoverage", "AveragePopularity", "GiniIndex", "TailPercentage"]
+    result = quick_start.run("SASRec", "tiny", None, {**SMALL, "metrics": metrics, "state": "ERROR"})
+    assert {name.split("@")[0] for name in result["test_result"]} == {name.lower() for name in metrics}
+    assert 0 < result["test_result"]["itemcoverage@5"] <= 1
+
+
+def test_a_split_with_several_test_rows_a_user_leaves_no_ranks(tiny):
+    given = {"eval_args": {"split": {"RS": [0.4, 0.3, 0.3]}}, "state": "ERROR"}
+    result = quick_start.run("SASRec", "tiny", None, {**SMALL, **given})
+    assert result["test_result"] and not (Path(result["run"]) / "ranks.safetensors").exists()
+
+
+def test_a_run_without_validation_has_no_score(tiny):
+    result = quick_start.run("SASRec", "tiny", None, {**SMALL, "epochs": 0, "state": "ERROR"})
+    assert result["best_valid_score"] is None
+    assert "Infinity" not in (Path(result["run"]) / "result.json").read_text()

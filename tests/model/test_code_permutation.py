@@ -152,3 +152,11 @@ def test_a_planted_permutation_is_recovered():
         optimizer.step()
     learned.fix()
     assert (learned.assignment == planted).float().mean() >= 0.95
+
+
+def test_under_autocast_it_is_as_doubly_stochastic():
+    scores = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0)) * 2
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        matrix = doubly_stochastic(scores)
+    assert matrix.dtype == torch.float32
+    assert (matrix.sum(2) - 1).abs().max() < 1e-4 and (matrix.sum(1) - 1).abs().max() < 1e-4

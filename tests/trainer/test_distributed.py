@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,15 @@ def test_bad_input_is_one_line_with_several_processes_too(capfd):
     assert ended.value.code == 2
     said = capfd.readouterr().err
     assert "error: rank 0 says no" in said and "rank 1" not in said and "Traceback" not in said
+
+
+def fails_alone(options):
+    if options["local_rank"] == 1:
+        raise VQRecError("rank 1 has no GPU")
+    time.sleep(60)
+
+
+def test_an_error_of_another_process_than_the_first_is_told(capfd):
+    with pytest.raises(SystemExit) as ended:
+        distributed.spawn(fails_alone, {"nproc": 2})
+    assert ended.value.code == 2 and "error: rank 1 has no GPU" in capfd.readouterr().err

@@ -37,6 +37,12 @@ def test_ranks_count_ties_half():
     assert target_ranks(scores, torch.tensor([0, 2, 1])).tolist() == [1.0, 2.0, 1.5]
 
 
+def test_scores_that_are_no_number_rank_last():
+    nan = float("nan")
+    scores = torch.tensor([[nan, nan, nan], [1.0, nan, 2.0]])
+    assert target_ranks(scores, torch.tensor([0, 0])).tolist() == [4.0, 3.0]
+
+
 def test_metrics_of_ranks():
     assert metric_sums(torch.tensor([1.0, 2.0, 3.0]), [1, 2]) == pytest.approx([1, 2, 1, 1 + 1 / math.log2(3)])
 

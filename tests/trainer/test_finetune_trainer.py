@@ -425,3 +425,32 @@ def test_options_of_another_stage_are_said_to_be_of_no_use(tiny, caplog):
 def test_a_stage_that_contradicts_the_command(pretrained):
     with pytest.raises(VQRecError, match="stage: pretrain, asked for is finetune"):
         quick_start.finetune("other", pretrained, None, options(stage="pretrain"))
+
+
+@pytest.mark.parametrize(
+    "model, given",
+    [
+        ("UniSRec", {"transductive": True}),
+        ("UniSRec", {"experts": 3}),
+        ("ZESRec", {"offset_penalty": 0.01}),
+        ("VQRec", {"temperature": 0.5}),
+        ("VQRec", {"item_representation": "code+text+id"}),
+    ],
+)
+def test_a_finished_run_comes_back_as_it_was(other, model, given):
+    trained = quick_start.run(model, "tiny", None, {**OPTIONS, **given})
+    again = quick_start.finetune("tiny", trained["run"], None, options(preset="zero_shot", permutation="none"))
+    assert again["test_result"] == trained["test_result"]
+
+
+def test_what_of_a_checkpoint_is_left_out_is_told(other):
+    run = quick_start.run("UniSRec", "tiny", None, {**OPTIONS, "transductive": True})["run"]
+    tuned = quick_start.finetune("other", run, None, options(transductive=False, epochs=1, state="INFO"))["run"]
+    told = (Path(tuned) / "run.log").read_text()
+    assert "in the checkpoint and not in this model, left out: items.id_embedding.weight" in told
+
+
+def test_a_stage_shorter_than_eval_step_ends_with_a_validation(pretrained):
+    stages = [{"name": "all", "train": {"*": 1}, "epochs": 2}]
+    result = quick_start.finetune("other", pretrained, None, options(finetune_stages=stages, eval_step=3))
+    assert len(result["valid_scores"]) == 1 and result["best_valid_score"] > 0

@@ -144,6 +144,14 @@ def test_other_codes_than_the_run_had(tmp_path, monkeypatch):
     assert quick_start.run(None, None, None, {"resume": run_folder})["run"] == run_folder
 
 
+@pytest.mark.parametrize("given", [{"train_batch_size": 100}, {"seed": 6}])
+def test_the_batches_of_an_interrupted_epoch_stay_as_they_are(tmp_path, monkeypatch, given):
+    random_domains(tmp_path / "dataset")
+    run_folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
+    with pytest.raises(VQRecError, match=f"{next(iter(given))}: what the epoch that was interrupted is divided by"):
+        quick_start.run(None, None, None, {"resume": run_folder, **given})
+
+
 def test_items_added_to_an_interrupted_run_stay(tmp_path, monkeypatch):
     random_domains(tmp_path / "dataset")
     run_folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
