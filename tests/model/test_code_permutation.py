@@ -160,3 +160,11 @@ def test_under_autocast_it_is_as_doubly_stochastic():
         matrix = doubly_stochastic(scores)
     assert matrix.dtype == torch.float32
     assert (matrix.sum(2) - 1).abs().max() < 1e-4 and (matrix.sum(1) - 1).abs().max() < 1e-4
+
+
+def test_all_processes_keep_the_rows_that_the_first_has_drawn(monkeypatch):
+    permutation = ReferencePermutation(2, 4)
+    of_first = torch.tensor([[0, 2, 1, 4, 3], [0, 1, 1, 1, 2]])
+    monkeypatch.setattr("recbole_vqrec.distributed.from_first", lambda value: of_first.tolist())
+    permutation.fix()
+    assert torch.equal(permutation.rows, of_first)
