@@ -9,12 +9,9 @@ from recbole.data import data_preparation
 from recbole.utils import init_seed
 
 from recbole_vqrec import distributed, registry
-from recbole_vqrec.config import Config, external_options, stage_options
+from recbole_vqrec.config import Config, stage_options
 from recbole_vqrec.data.dataset import create_dataset, item_ids_of, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
-from recbole_vqrec.data.text_options import refuse_other_text_options
-from recbole_vqrec.defaults import own_defaults, read_props
-from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.evaluation.user_ranks import RankCollector
 from recbole_vqrec.inference.catalogue_files import refuse_changed_items, write_catalogue
 from recbole_vqrec.inference.from_dataset import catalogue_of
@@ -23,16 +20,11 @@ from recbole_vqrec.preprocess.merge import merge_datasets
 from recbole_vqrec.progress import EpochBar
 from recbole_vqrec.report import run_table
 from recbole_vqrec.run_log import PeakMemory, start_log
+from recbole_vqrec.run_options import run_options, tell_what_is_not_read, with_stage
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.create import create_trainer
 from recbole_vqrec.trainer.domain_validation import DomainValidation
 from recbole_vqrec.trainer.resume import resume_point
-
-OF_OPTIMIZER = ("learner", "learning_rate", "weight_decay")  # its state is in the checkpoint
-OF_BATCHES = (  # what the steps of an epoch follow from
-    "seed", "train_batch_size", "max_tokens", "window_stride", "training_batches", "domain_sampling",
-)  # fmt: skip
-OF_FINETUNING = ("checkpoint", "preset", "finetune_stages")  # what a run without its stage would be mistaken for
 
 
 def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved=True):
@@ -53,7 +45,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
         VQRecError: bad input or a wrong option.
     """
     # 1. options
-    config = _config(model, dataset, config_file_list, config_dict)
+    config = run_options(model, dataset, config_file_list, config_dict)
     init_seed(config["seed"], config["reproducibility"])
 
     # 2. data set, split, batches
@@ -66,7 +58,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     network = create_model(config, train_data._dataset)
     trainer = create_trainer(config, network)
     start_log(config, trainer.run_folder)
-    _tell_what_is_not_read(config)
+    tell_what_is_not_read(config)
     getLogger().info(config)
     getLogger().info(data)
     getLogger().info(network)
@@ -134,7 +126,7 @@ def pretrain(datasets=None, name=None, model=None, config_file_list=None, config
             merge_datasets(options["data_path"], datasets, name)
         distributed.from_first(None)  # the others wait
     # 2. train on it, contrastively
-    options = _stage(config_dict, "pretrain")
+    options = with_stage(config_dict, "pretrain")
     return run(model or (None if options.get("resume") else "VQRec"), name, config_file_list, options)
 
 
@@ -152,66 +144,8 @@ def finetune(dataset, pretrained, config_file_list=None, config_dict=None, saved
     Raises:
         VQRecError: bad input, a wrong option, or a checkpoint that does not fit the data set.
     """
-    options = {**_stage(config_dict, "finetune"), "checkpoint": str(pretrained)}
+    options = {**with_stage(config_dict, "finetune"), "checkpoint": str(pretrained)}
     return run(None, dataset, config_file_list, options, saved)
-
-
-def _config(model, dataset, config_file_list, config_dict):
-    """Return the Config of a new run, or of one to resume: its own options, the given ones over them."""
-    given = dict(config_dict or {})
-    if not given.get("resume"):
-        config = Config(model, dataset, config_file_list, given)
-        _refuse_options_of_finetuning(config)
-        refuse_other_text_options(config)
-        if config["stage"] != "train":
-            purpose = " to be fine-tuned after" if config["stage"] == "finetune" else ""
-            registry.refuse_without_pretraining(config["model"], config.model_class, purpose)
-        return config
-    manifest = checkpoint.read_manifest(resume_point(given["resume"]))
-    for what, asked in (("model", model), ("dataset", dataset), ("stage", given.get("stage"))):
-        if asked not in (None, manifest[what]):
-            raise VQRecError(f"{given['resume']}: a run of {what} {manifest[what]}, asked for is {asked}")
-    given = external_options(config_file_list, given)
-    own = manifest["config"]
-    changed = [name for name in OF_OPTIMIZER if name in given and given[name] != own.get(name)]
-    if changed:
-        raise VQRecError(
-            f"{examples(changed)}: of the optimizer, which a resumed run goes on with as it was; leave the option out, "
-            "or start a new run"
-        )
-    if manifest["progress"]["step"]:
-        changed = [name for name in OF_BATCHES if name in given and given[name] != own.get(name)]
-        if changed:
-            raise VQRecError(
-                f"{examples(changed)}: what the epoch that was interrupted is divided by; leave the option out, or start a "
-                "new run"
-            )
-    options = {**own, **given}
-    return Config(manifest["model"], manifest["dataset"], None, options)
-
-
-def _refuse_options_of_finetuning(config):
-    """Refuse what only fine-tuning reads: a model from scratch would be taken for a fine-tuned one."""
-    wrong = [name for name in OF_FINETUNING if config.external_config_dict.get(name) is not None]
-    if config["stage"] != "finetune" and wrong:
-        raise VQRecError(f"{examples(wrong)}: of stage finetune, this is {config['stage']}; say --stage=finetune")
-
-
-def _tell_what_is_not_read(config):
-    """Log options that were given, in a file that serves all stages for example, and that another stage would read."""
-    read = own_defaults(config["model"], stage=config["stage"])
-    others = [name for name in config.external_config_dict if name not in read]
-    for stage in ("finetune", "pretrain"):
-        given = [name for name in others if name in read_props(f"{stage}.yaml")]
-        if given:
-            getLogger().warning(f"not read, of stage {stage}: {examples(given, 8)}")
-
-
-def _stage(options, stage):
-    """Return options with a stage; refuse another one in them."""
-    if (options or {}).get("stage") not in (None, stage):
-        raise VQRecError(f"stage: {options['stage']}, asked for is {stage}; leave it out")
-    return {**(options or {}), "stage": stage}
 
 
 def _batches(config, data):

@@ -8,9 +8,9 @@ from recbole_vqrec.errors import VQRecError, nearest
 
 OWN_TRAINER = "recbole_vqrec.trainer.sequence_trainer:SequenceTrainer"
 SEQUENCE_DATASET = "recbole_vqrec.data.dataset:SequenceDataset"
-CODES_DATASET = "recbole_vqrec.data.dataset:ItemCodesDataset"
-TEXT_DATASET = "recbole_vqrec.data.dataset:ItemTextDataset"
-ATTRIBUTES_DATASET = "recbole_vqrec.data.dataset:ItemAttributesDataset"
+CODES_DATASET = "recbole_vqrec.data.item_datasets:ItemCodesDataset"
+TEXT_DATASET = "recbole_vqrec.data.item_datasets:ItemTextDataset"
+ATTRIBUTES_DATASET = "recbole_vqrec.data.item_datasets:ItemAttributesDataset"
 
 ALL_POSITIONS, WINDOWS, TRIMMED_ROWS, STOCK_ROWS = "all_positions", "windows", "trimmed_rows", "stock_rows"
 

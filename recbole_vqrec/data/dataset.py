@@ -1,6 +1,6 @@
-"""Atomic files (+ codes, texts, attributes) -> RecBole data sets in exact order, prefix rows at once, short batches.
+"""Atomic files -> RecBole data sets in exact order, prefix rows at once, short batches.
 
-Axis legend: N items with padding, D codebooks, d_w size of a text vector, A attributes.
+Axis legend: N items with padding, d_w size of a text vector.
 """
 
 import functools
@@ -17,8 +17,6 @@ from recbole_vqrec.data.file_checks import (
     explain_bad_line, explain_wrong_bytes, refuse_missing_files, refuse_missing_values, refuse_wrong_field_counts,
     refuse_wrong_header,
 )  # fmt: skip
-from recbole_vqrec.data.item_attribute_table import load_item_attributes
-from recbole_vqrec.data.item_code_table import load_item_codes
 from recbole_vqrec.data.item_pairs import item_pairs
 from recbole_vqrec.data.mixed_domains import mixed
 from recbole_vqrec.data.prefix_rows import PrefixRows, repeat_log_odds, training_counts
@@ -192,53 +190,6 @@ class SequenceDataset(SequentialDataset):
 def _told(error, dataset, where):
     """Return an error of RecBole's, which says neither data set nor option, as one of ours."""
     return VQRecError(f"{dataset}: {' '.join(str(error).split())}; see {where}")
-
-
-class ItemCodesDataset(SequenceDataset):
-    """A sequence data set whose items have codes.
-
-    Attributes:
-        item_codes (torch.LongTensor): [N, D] flat code ids, row 0 is the padding item.
-        codebooks (int): D.
-        codes_per_codebook (int): M.
-
-    Raises:
-        VQRecError: as `SequenceDataset`; codes missing, out of date, of other items, or of another D or M.
-    """
-
-    def __init__(self, config):
-        super().__init__(config)
-        codes, table = load_item_codes(config, self.field2id_token[self.iid_field])
-        self.codebooks, self.codes_per_codebook = codes.codebooks, codes.codes_per_codebook
-        self.item_codes = torch.from_numpy(table)
-
-
-class ItemTextDataset(SequenceDataset):
-    """A sequence data set whose items have text vectors, `item_text_vectors`.
-
-    Raises:
-        VQRecError: as `SequenceDataset` and `load_text_vectors`.
-    """
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.item_text_vectors  # noqa: B018, missing vectors are an error before the model is built
-
-
-class ItemAttributesDataset(SequenceDataset):
-    """A sequence data set whose items have attributes.
-
-    Attributes:
-        item_attributes (torch.BoolTensor): [N, A] which item has which attribute, row 0 has none.
-
-    Raises:
-        VQRecError: as `SequenceDataset` and `load_item_attributes`.
-    """
-
-    def __init__(self, config):
-        super().__init__(config)
-        _, table = load_item_attributes(config, self.field2id_token[self.iid_field])
-        self.item_attributes = torch.from_numpy(table)
 
 
 def statistics_of(dataset):

@@ -8,8 +8,9 @@ from recbole_vqrec import provenance, quick_start
 from recbole_vqrec.cli.item_codes import encode
 from recbole_vqrec.config import stage_options
 from recbole_vqrec.defaults import read_props
-from recbole_vqrec.data.dataset import ItemCodesDataset, SequenceDataset, create_dataset
+from recbole_vqrec.data.dataset import SequenceDataset, create_dataset
 from recbole_vqrec.data.item_code_table import codes_name, encode_command
+from recbole_vqrec.data.item_datasets import ItemCodesDataset
 from recbole_vqrec.errors import VQRecError
 
 

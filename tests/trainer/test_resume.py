@@ -17,6 +17,7 @@ from recbole_vqrec import artifacts, quick_start
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.catalogue_files import read_catalogue, write_catalogue
 from recbole_vqrec.quantization.item_codes import ItemCodes
+from recbole_vqrec.run_options import run_options
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.resume import ResumePoints, newest_first, resume_point
 from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
@@ -186,7 +187,7 @@ def test_config_files_hold_for_a_resumed_run(tmp_path, monkeypatch):
     random_domains(tmp_path / "dataset")
     folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
     (tmp_path / "longer.yaml").write_text("epochs: 7\nstopping_step: 5\n")
-    config = quick_start._config(None, None, ["longer.yaml"], {"resume": folder, "stopping_step": 6})
+    config = run_options(None, None, ["longer.yaml"], {"resume": folder, "stopping_step": 6})
     assert (config["epochs"], config["stopping_step"]) == (7, 6)
 
 

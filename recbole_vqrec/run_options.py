@@ -1,0 +1,87 @@
+"""The options of a run: of a new one, or of one that goes on; what contradicts itself is refused before anything is read."""
+
+from logging import getLogger
+
+from recbole_vqrec import registry
+from recbole_vqrec.config import Config, external_options
+from recbole_vqrec.data.text_options import refuse_other_text_options
+from recbole_vqrec.defaults import own_defaults, read_props
+from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.resume import resume_point
+
+OF_OPTIMIZER = ("learner", "learning_rate", "weight_decay")  # its state is in the checkpoint
+OF_BATCHES = (  # what the steps of an epoch follow from
+    "seed", "train_batch_size", "max_tokens", "window_stride", "training_batches", "domain_sampling",
+)  # fmt: skip
+OF_FINETUNING = ("checkpoint", "preset", "finetune_stages")  # what a run without its stage would be mistaken for
+
+
+def run_options(model, dataset, config_file_list, config_dict):
+    """Return the Config of a new run, or of one to resume: its own options, the given ones over them.
+
+    Args:
+        model, dataset, config_file_list, config_dict: as `quick_start.run`.
+
+    Raises:
+        VQRecError: options of another stage, that contradict the files, or that a resumed run cannot change.
+    """
+    given = dict(config_dict or {})
+    if not given.get("resume"):
+        config = Config(model, dataset, config_file_list, given)
+        _refuse_options_of_finetuning(config)
+        refuse_other_text_options(config)
+        if config["stage"] != "train":
+            purpose = " to be fine-tuned after" if config["stage"] == "finetune" else ""
+            registry.refuse_without_pretraining(config["model"], config.model_class, purpose)
+        return config
+    manifest = checkpoint.read_manifest(resume_point(given["resume"]))
+    for what, asked in (("model", model), ("dataset", dataset), ("stage", given.get("stage"))):
+        if asked not in (None, manifest[what]):
+            raise VQRecError(f"{given['resume']}: a run of {what} {manifest[what]}, asked for is {asked}")
+    given = external_options(config_file_list, given)
+    own = manifest["config"]
+    changed = [name for name in OF_OPTIMIZER if name in given and given[name] != own.get(name)]
+    if changed:
+        raise VQRecError(
+            f"{examples(changed)}: of the optimizer, which a resumed run goes on with as it was; leave the option out, "
+            "or start a new run"
+        )
+    if manifest["progress"]["step"]:
+        changed = [name for name in OF_BATCHES if name in given and given[name] != own.get(name)]
+        if changed:
+            raise VQRecError(
+                f"{examples(changed)}: what the epoch that was interrupted is divided by; leave the option out, or start a "
+                "new run"
+            )
+    options = {**own, **given}
+    return Config(manifest["model"], manifest["dataset"], None, options)
+
+
+def _refuse_options_of_finetuning(config):
+    """Refuse what only fine-tuning reads: a model from scratch would be taken for a fine-tuned one."""
+    wrong = [name for name in OF_FINETUNING if config.external_config_dict.get(name) is not None]
+    if config["stage"] != "finetune" and wrong:
+        raise VQRecError(f"{examples(wrong)}: of stage finetune, this is {config['stage']}; say --stage=finetune")
+
+
+def tell_what_is_not_read(config):
+    """Log options that were given, in a file that serves all stages for example, and that another stage would read."""
+    read = own_defaults(config["model"], stage=config["stage"])
+    others = [name for name in config.external_config_dict if name not in read]
+    for stage in ("finetune", "pretrain"):
+        given = [name for name in others if name in read_props(f"{stage}.yaml")]
+        if given:
+            getLogger().warning(f"not read, of stage {stage}: {examples(given, 8)}")
+
+
+def with_stage(options, stage):
+    """Return options with a stage; refuse another one in them.
+
+    Args:
+        options (dict or None): given.
+        stage (str): "pretrain" or "finetune".
+    """
+    if (options or {}).get("stage") not in (None, stage):
+        raise VQRecError(f"stage: {options['stage']}, asked for is {stage}; leave it out")
+    return {**(options or {}), "stage": stage}
