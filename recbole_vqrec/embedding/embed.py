@@ -76,9 +76,13 @@ def embed_dataset(folder, dataset, options, force=False, progress=True, say=prin
 @contextlib.contextmanager
 def _alone(path):
     """Hold a file's shards, or refuse: two processes would take them from one another."""
+    lock = path.with_name(f".{path.name}.lock")
     try:
-        with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
-            yield
+        with filelock.FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
     except filelock.Timeout:
         raise VQRecError(f"{path}: another process is embedding this data set; wait for it, then run again") from None
     except OSError as error:

@@ -55,7 +55,7 @@ class ServedRun:
         """
         file = checkpoint_file(run).resolve()  # a link that is moved later on does not lead to another run's items
         version = _version_of(file)
-        config, state = load_run(file)
+        config, state = load_run(Path(run).resolve())
         return cls(file.parent, config, state, StoredCatalogue(file.parent), version)
 
     def _serve(self, catalogue, engine):
