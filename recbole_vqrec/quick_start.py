@@ -70,6 +70,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
         trainer.resume_checkpoint(config["resume"])
     if catalogue is not None:
         write_catalogue(trainer.run_folder, catalogue)
+    del catalogue  # training does without
 
     # 4. train to the best epoch
     start = time.perf_counter()

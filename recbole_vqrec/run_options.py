@@ -1,4 +1,4 @@
-"""The options of a run: of a new one, or of one that goes on; what contradicts itself is refused before anything is read."""
+"""The options of a run: of a new one, or of one that goes on; contradictions are refused before data are read."""
 
 from logging import getLogger
 
@@ -35,7 +35,8 @@ def run_options(model, dataset, config_file_list, config_dict):
             purpose = " to be fine-tuned after" if config["stage"] == "finetune" else ""
             registry.refuse_without_pretraining(config["model"], config.model_class, purpose)
         return config
-    manifest = checkpoint.read_manifest(resume_point(given["resume"]))
+    point = resume_point(given["resume"])
+    manifest = checkpoint.read_manifest(point)
     for what, asked in (("model", model), ("dataset", dataset), ("stage", given.get("stage"))):
         if asked not in (None, manifest[what]):
             raise VQRecError(f"{given['resume']}: a run of {what} {manifest[what]}, asked for is {asked}")
@@ -47,12 +48,12 @@ def run_options(model, dataset, config_file_list, config_dict):
             f"{examples(changed)}: of the optimizer, which a resumed run goes on with as it was; leave the option out, "
             "or start a new run"
         )
-    if manifest["progress"]["step"]:
+    if manifest["progress"]["step"] and point.name != checkpoint.FILE_NAME:  # that one is of a whole epoch
         changed = [name for name in OF_BATCHES if name in given and given[name] != own.get(name)]
         if changed:
             raise VQRecError(
-                f"{examples(changed)}: what the epoch that was interrupted is divided by; leave the option out, or start a "
-                "new run"
+                f"{examples(changed)}: what the epoch that was interrupted is divided by; leave the option out, or "
+                "start a new run"
             )
     options = {**own, **given}
     return Config(manifest["model"], manifest["dataset"], None, options)
@@ -68,11 +69,16 @@ def _refuse_options_of_finetuning(config):
 def tell_what_is_not_read(config):
     """Log options that were given, in a file that serves all stages for example, and that another stage would read."""
     read = own_defaults(config["model"], stage=config["stage"])
-    others = [name for name in config.external_config_dict if name not in read]
+    others = [name for name in config.external_config_dict if name not in read and not _of_model(name, config)]
     for stage in ("finetune", "pretrain"):
         given = [name for name in others if name in read_props(f"{stage}.yaml")]
         if given:
             getLogger().warning(f"not read, of stage {stage}: {examples(given, 8)}")
+
+
+def _of_model(name, config):
+    """Tell whether RecBole's defaults of the model, or its own, have an option."""
+    return name in config.internal_config_dict
 
 
 def with_stage(options, stage):

@@ -17,6 +17,7 @@ from recbole_vqrec.report.comparison_report import write_report
 
 FIRST_SEED = 2020  # RecBole's default
 LOCK = ".comparison.lock"
+OF_THE_TABLE = ("seed", "dataset", *sorted(LAUNCH_OPTIONS))  # options that say which runs there are, and where
 
 
 def compare(
@@ -51,7 +52,8 @@ def compare(
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise VQRecError(f"{out}: cannot be the folder of a comparison ({error.strerror}); choose another --out") from error
+        why = f"cannot be the folder of a comparison ({error.strerror})"
+        raise VQRecError(f"{out}: {why}; choose another --out") from error
     try:
         with filelock.FileLock(Path(out) / LOCK, timeout=0):
             # 2. tune each row on the validation split
@@ -76,14 +78,15 @@ def options_of_all_runs(config_files, options):
         VQRecError: as `external_options`; a given option says what is run, which the table does.
     """
     given, files = external_options(None, options), external_options(config_files)
-    files.pop("seed", None)
+    for name in OF_THE_TABLE:  # a file may be one that single runs have as well
+        files.pop(name, None)
     _refuse_options_of_the_table(given)
     return files, given
 
 
 def _refuse_options_of_the_table(options, where=""):
     """Refuse options that say which runs a table has."""
-    wrong = [name for name in options if name in ("seed", "dataset") or name in LAUNCH_OPTIONS]
+    wrong = [name for name in options if name in OF_THE_TABLE]
     if wrong:
         raise VQRecError(
             f"{where}{examples(wrong)}: not for all runs of a table; its data sets, models, seeds and processes "

@@ -31,20 +31,23 @@ def _options_in_force(model, dataset, given):
     return json.dumps({name: value for name, value in options.items() if name not in NO_MATTER}, sort_keys=True)
 
 
-def changed_options(run, recorded):
+def changed_options(run, result):
     """Return lines about the options that a run would have now and had not, or the other way round.
+
+    What counts are the options in force, given or by default; where they cannot be worked out, since a checkpoint has
+    gone, those given.
 
     Args:
         run (Run): to be run.
-        recorded (dict): `options_in_force` of the run that is there.
+        result (dict): of the run that is there.
     """
     try:
-        wanted = options_in_force(run)
-    except VQRecError:  # its checkpoint is gone; what was given has been compared
-        return []
-    names = sorted(wanted.keys() | recorded.keys())
-    different = [name for name in names if wanted.get(name) != recorded.get(name)]
-    return [f"{name}: {recorded.get(name)} there, {wanted.get(name)} asked for" for name in different]
+        wanted, had = options_in_force(run), result["options"]
+    except VQRecError:
+        wanted, had = run.as_dict()["options"], result["run_options"]
+    names = sorted((wanted.keys() | had.keys()) - NO_MATTER)
+    different = [name for name in names if wanted.get(name) != had.get(name)]
+    return [f"{name}: {had.get(name)} there, {wanted.get(name)} asked for" for name in different]
 
 
 def inputs_of(run, trained):

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.comparison.inputs import NO_MATTER, changed_inputs, changed_options
+from recbole_vqrec.comparison.inputs import changed_inputs, changed_options
 from recbole_vqrec.errors import VQRecError, examples
 
 FORMAT = 2
@@ -85,10 +85,7 @@ class Run:
                 raise VQRecError(f"{self.folder}: has no {RESULT}, it is not a run's; delete the folder")
             return None
         result = read_result(path)
-        given, wanted = result["run_options"], self.as_dict()["options"]
-        names = sorted((wanted.keys() | given.keys()) - NO_MATTER)
-        told = [f"{name}: {given.get(name)} there, {wanted.get(name)} asked for" for name in names
-                if wanted.get(name) != given.get(name)] or changed_options(self, result["options"])  # fmt: skip
+        told = changed_options(self, result)
         if result["model"] != self.model or told:
             raise VQRecError(
                 f"{self.folder}: was run with other options ({examples(told or ['model'])}); give them again, "

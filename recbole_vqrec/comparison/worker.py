@@ -39,6 +39,8 @@ def execute(run):
         options = {**run.options, "seed": run.seed, "checkpoint_dir": str(Path(temporary) / "saved")}
         result = quick_start.run(run.model, run.dataset, None, {"show_progress": False, "state": "WARNING", **options})
         made = Path(result["run"])
+        if not (made / user_ranks.FILE_NAME).is_file():
+            raise VQRecError(f"{run.dataset}: not one test target a user; a comparison needs leave-one-out")
         complete = Path(temporary) / "complete"
         complete.mkdir()
         for name in (LOG, user_ranks.FILE_NAME):

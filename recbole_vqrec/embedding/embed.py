@@ -5,6 +5,7 @@ Axis legend: N items, U distinct texts, S texts of a shard, d embedding size.
 
 import contextlib
 import time
+from pathlib import Path
 
 import filelock
 import numpy as np
@@ -42,8 +43,8 @@ def embed_dataset(folder, dataset, options, force=False, progress=True, say=prin
         tuple: path of the embedding file, and whether it was written now (by the first process).
 
     Raises:
-        VQRecError: no texts (see `item_texts`), an option that cannot be, the language model cannot be loaded, a damaged
-            shard, or another process that is embedding the same.
+        VQRecError: no texts (see `item_texts`), an option that cannot be, the language model cannot be loaded, a
+            damaged shard, or another process that is embedding the same.
     """
     start = time.perf_counter()
     dtype, made_by = _checked(options)
@@ -76,17 +77,18 @@ def embed_dataset(folder, dataset, options, force=False, progress=True, say=prin
 @contextlib.contextmanager
 def _alone(path):
     """Hold a file's shards, or refuse: two processes would take them from one another."""
-    lock = path.with_name(f".{path.name}.lock")
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
-        with filelock.FileLock(lock, timeout=0):
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
+        lock.acquire()
     except filelock.Timeout:
         raise VQRecError(f"{path}: another process is embedding this data set; wait for it, then run again") from None
     except OSError as error:
         raise VQRecError(f"{path}: cannot be written ({error.strerror}); choose a folder you may write to") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _write(path, dataset, item_ids, texts, distinct, shards, dtype, made_by, inputs):

@@ -18,6 +18,7 @@ from recbole_vqrec.embedding.packed_bert import PackedBert, can_pack
 from recbole_vqrec.errors import UnavailableError, VQRecError, nearest
 
 KIND = "text embedding"
+MODEL_FILES = ("config.json", "tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "*.model")
 BATCH_TOKENS = collections.defaultdict(lambda: 65536, cpu=1024)  # measured by benchmarks/embedding.py
 
 
@@ -55,8 +56,10 @@ def model_files(plm):
     Args:
         plm (str): see `model_folder`.
     """
-    kinds = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model")
-    return provenance.fingerprints(*sorted(file for kind in kinds for file in Path(str(plm)).glob(kind)))
+    folder = Path(str(plm))
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    others = sorted(file for kind in MODEL_FILES for file in folder.glob(kind))
+    return provenance.fingerprints(*weights, *others)
 
 
 class TextEncoder:

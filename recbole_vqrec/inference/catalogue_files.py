@@ -58,21 +58,23 @@ def write_catalogue(run, catalogue):
 def refuse_changed_items(run, catalogue):
     """Refuse to go on with a run whose items have other codes or text vectors by now.
 
-    Nothing is said where the run keeps no catalogue, or of other items: its checkpoint tells those.
+    Nothing is said where the run keeps no readable catalogue, or one of other items: its checkpoint tells those.
 
     Args:
         run (str or Path): run folder.
         catalogue (Catalogue): of the data set as it is.
 
     Returns:
-        bool: whether the run keeps a catalogue that begins with these items, and perhaps has had others added.
+        bool: whether the run keeps a catalogue that begins with these items, perhaps with others added, and that has
+        all that the run's options need.
 
     Raises:
-        VQRecError: some differ; the message names them.
+        VQRecError: some differ; the message names them. Or options need what a catalogue that was changed lacks.
     """
-    if not artifacts.catalogue_file(run).is_file():
+    try:
+        kept, count = read_catalogue(run)[0], len(catalogue.item_ids)
+    except UnavailableError:
         return False
-    kept, count = read_catalogue(run)[0], len(catalogue.item_ids)
     if list(kept.item_ids[:count]) != list(catalogue.item_ids):  # what was added came after
         return False
     for name, command in (("codes", "encode"), ("text_vectors", "embed")):
@@ -86,7 +88,14 @@ def refuse_changed_items(run, catalogue):
             f"({examples([catalogue.item_ids[row] for row in rows])}); {command} the data set as before, or start a "
             "new run"
         )
-    return True
+    needed = ("codes", "text_vectors", "item_pairs")
+    lacking = [name for name in needed if getattr(kept, name) is None and getattr(catalogue, name) is not None]
+    if lacking and (len(kept) > count or kept.removed.any() or artifacts.change_files(run)):
+        raise VQRecError(
+            f"{run}: the options given need {examples(lacking)}, which its catalogue lacks, and items were added to "
+            "that or removed; go on without these options"
+        )
+    return not lacking
 
 
 def read_catalogue(run):

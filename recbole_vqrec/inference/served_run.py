@@ -53,10 +53,11 @@ class ServedRun:
         Raises:
             VQRecError: a file is missing, damaged or of another version, or the model needs its training data.
         """
-        file = checkpoint_file(run).resolve()  # a link that is moved later on does not lead to another run's items
+        folder = checkpoint_file(run).parent.resolve()  # a link to it that is moved later on leads to another run
+        file = folder / checkpoint_file(run).name
         version = _version_of(file)
-        config, state = load_run(Path(run).resolve())
-        return cls(file.parent, config, state, StoredCatalogue(file.parent), version)
+        config, state = load_run(folder if checkpoint_file(folder) == file else file)
+        return cls(folder, config, state, StoredCatalogue(folder), version)
 
     def _serve(self, catalogue, engine):
         allowed = torch.from_numpy(np.flatnonzero(~catalogue.removed)) if catalogue.removed.any() else None
@@ -150,7 +151,8 @@ class ServedRun:
     def _refuse_another_model(self):
         """Refuse items of a run folder whose model is not the one in memory any more."""
         if self._version is not None and _version_of(checkpoint_file(self.run)) not in (None, self._version):
-            raise UnavailableError(f"{self.run}: its checkpoint has been replaced; load the run again, restart a service")
+            remedy = "load the run again, restart a service"
+            raise UnavailableError(f"{self.run}: its checkpoint has been replaced; {remedy}")
 
     def refresh(self):
         """Take over what other processes have written into the run folder; return whether there was anything.

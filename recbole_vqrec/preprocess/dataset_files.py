@@ -13,7 +13,14 @@ from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.atomic_files import write_rows
 from recbole_vqrec.preprocess.interactions import Interactions, in_final_order, k_core, without_duplicates
 from recbole_vqrec.preprocess.item_text import NOT_TEXT
-from recbole_vqrec.preprocess.record import made_from, refuse_foreign_files, say_summary, up_to_date, write_record
+from recbole_vqrec.preprocess.record import (
+    announce,
+    made_from,
+    refuse_foreign_files,
+    say_summary,
+    up_to_date,
+    write_record,
+)
 from recbole_vqrec.preprocess.text_cleaning import clean_text
 
 TYPES = {"user_id": "token", "item_id": "token", "timestamp": "float"}
@@ -72,6 +79,7 @@ def make_dataset(folder, dataset, source, options, inputs, read, force=False, sa
         items = item_table(raw.items, interactions.used_items(), options)
         write_rows(inter, interactions.table(), TYPES, paths[0])
         write_rows(item, items, item_types(items, raw.tokens), paths[1])
+        announce(folder, dataset, made_by)
     record = write_record(folder, dataset, made_by, statistics(interactions, items), {**raw.notes, **dropped})
     say_summary(folder, dataset, record, time.monotonic() - started, say)
     return record, True

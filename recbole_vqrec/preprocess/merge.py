@@ -15,6 +15,7 @@ from recbole_vqrec.preprocess.dataset_files import TYPES, describe, item_types
 from recbole_vqrec.preprocess.delimited import as_number
 from recbole_vqrec.preprocess.domain_ids import refuse_shared_ids
 from recbole_vqrec.preprocess.record import (
+    announce,
     atomic_files_of,
     made_from,
     refuse_foreign_files,
@@ -64,6 +65,7 @@ def merge_datasets(data_path, datasets, name, force=False, say=print):
     with artifacts.replace_when_done(paths[0]) as inter_file, artifacts.replace_when_done(paths[1]) as item_file:
         write_rows(inter_file, inter, TYPES, paths[0])
         write_rows(item_file, item, item_types(item), paths[1])
+        announce(folder, name, made_by)
     statistics = describe(inter["user_id"].n_unique(), inter.height, item)
     record = write_record(folder, name, made_by, statistics, {})
     say_summary(folder, name, record, time.monotonic() - started, say)

@@ -79,8 +79,8 @@ def refuse_foreign_files(folder, dataset, force=False):
     there = [path for path in atomic_files_of(folder, dataset) if path.is_file()]
     if there and not force and not record_file(folder, dataset).is_file():
         raise VQRecError(
-            f"{examples(map(str, there))}: would be replaced, and {record_file(folder, dataset).name} does not say that "
-            "they were made here; give another --name, or --force"
+            f"{examples(map(str, there))}: would be replaced, and {record_file(folder, dataset).name} does not say "
+            "that they were made here; give another --name, or let preprocess or merge write over them with --force"
         )
 
 
@@ -88,6 +88,15 @@ def _made_by(record, made_by):
     """Tell whether a record says `made_by`; inputs in another order are read as something else."""
     same = all(record.get(name) == value for name, value in made_by.items())
     return same and list(record["inputs"]) == list(made_by["inputs"])
+
+
+def announce(folder, dataset, made_by):
+    """Write a record without outputs before files take their places: what a kill leaves then is known to be made here.
+
+    Args:
+        folder, dataset, made_by: as `write_record`.
+    """
+    _write(folder, dataset, made_by, {}, {}, {})
 
 
 def write_record(folder, dataset, made_by, statistics, notes):
@@ -100,6 +109,11 @@ def write_record(folder, dataset, made_by, statistics, notes):
         statistics (dict): of the result.
         notes (dict): counts of what was read and dropped.
     """
+    outputs = provenance.fingerprints(*atomic_files_of(folder, dataset))
+    return _write(folder, dataset, made_by, statistics, notes, outputs)
+
+
+def _write(folder, dataset, made_by, statistics, notes, outputs):
     record = {
         "kind": KIND,
         "format": FORMAT,
@@ -108,7 +122,7 @@ def write_record(folder, dataset, made_by, statistics, notes):
         **made_by,
         "statistics": statistics,
         "counts": notes,
-        "outputs": provenance.fingerprints(*atomic_files_of(folder, dataset)),
+        "outputs": outputs,
     }
     path = record_file(folder, dataset)
     with artifacts.replace_when_done(path) as temporary:

@@ -107,7 +107,8 @@ def validated_epochs(result):
 
     A model with two stages, S3Rec, has none of its first.
     """
-    step, count = result["options"].get("eval_step") or 1, len(result["valid_scores"])
+    count, epochs = len(result["valid_scores"]), result["options"].get("epochs") or 1
+    step = min(result["options"].get("eval_step") or 1, epochs)  # as RecBole caps it
     before = (result["epochs"] - step * count) // step * step  # epochs of a first stage
     return [max(before, 0) + step * number for number in range(1, count + 1)]
 

@@ -92,10 +92,13 @@ def rows_of(finished):
 def _refuse_another_row(folder, result, first_folder, first):
     """Refuse two seeds of a row that differ in more than the seed: their mean would be of no model."""
     if result["model"] != first["model"]:
-        raise VQRecError(f"{folder}: of model {result['model']}, {first_folder} of {first['model']}; delete one of them")
+        models = f"of model {result['model']}, {first_folder} of {first['model']}"
+        raise VQRecError(f"{folder}: {models}; delete one of them")
     for what in ("options", "inputs"):
         one, other = result[what], first[what]
-        names = sorted(name for name in (one.keys() | other.keys()) - NO_MATTER if one.get(name) != other.get(name))
+        # a file that was there for one seed only, or lay elsewhere, is no other file
+        both = (one.keys() | other.keys()) - NO_MATTER if what == "options" else one.keys() & other.keys()
+        names = sorted(name for name in both if one.get(name) != other.get(name))
         if names:
             raise VQRecError(
                 f"{folder}: differs from {first_folder} in more than the seed ({what}: {examples(names)}); delete one "

@@ -161,7 +161,7 @@ def test_a_crash_of_one_process_is_told_with_its_code(tiny, monkeypatch):
 
 def test_runs_with_other_options_or_of_another_version_are_refused(tiny, in_process):
     small_compare(["VQRec"])
-    with pytest.raises(VQRecError, match="run with other options .learning_rate: None there, 0.5 asked for"):
+    with pytest.raises(VQRecError, match="run with other options .learning_rate: 0.001 there, 0.5 asked for"):
         small_compare(["VQRec"], learning_rate=0.5)
     path = "out/tiny/VQRec/seed-2020/result.json"
     stored = json.loads(open(path).read())
@@ -189,6 +189,25 @@ def test_a_run_with_other_defaults_is_refused(tiny, in_process):
     path.write_text(json.dumps(stored))
     with pytest.raises(VQRecError, match="run with other options .learner: sgd there, adam asked for"):
         small_compare(["SASRec"])
+
+
+def test_an_option_given_as_its_default_is_the_same_run(tiny, in_process):
+    small_compare(["SASRec"])
+    small_compare(["SASRec"], learning_rate=0.001, weight_decay=0.0)
+    assert in_process == ["seed-2020"]
+
+
+def test_data_without_one_target_a_user_are_a_failed_run(tiny, in_process, monkeypatch):
+    monkeypatch.setattr("recbole_vqrec.evaluation.user_ranks.RankCollector.ranks", lambda self: None)
+    _, said = small_compare(["SASRec"])
+    assert any("not one test target a user; a comparison needs leave-one-out" in line for line in said)
+    assert not Path("out/tiny/SASRec/seed-2020").exists()
+
+
+def test_a_config_file_may_say_what_single_runs_need(tiny, in_process):
+    Path("my.yaml").write_text("dataset: tiny\nseed: 3\nnproc: 1\n")
+    compare(["tiny"], ["SASRec"], "out", config_files=["my.yaml"], options=OPTIONS, say=lambda line: None)
+    assert in_process == ["seed-2020"]
 
 
 def test_files_that_a_run_reads_by_its_options_count_as_its_data(tiny, in_process):

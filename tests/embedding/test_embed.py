@@ -45,6 +45,7 @@ def test_up_to_date_until_something_changes(toy, options):
 def test_another_model_in_the_same_folder_is_noticed(toy, options, tmp_path):
     plm = shutil.copytree(options["plm"], tmp_path / "plm")
     path, _ = run(toy, options, plm=str(plm))
+    (plm / "requirements.txt").write_text("torch\n")  # no part of the model
     assert not run(toy, options, plm=str(plm))[1]
     weights = load_file(plm / "model.safetensors")
     save_file({name: -1.3 * tensor for name, tensor in weights.items()}, plm / "model.safetensors", {"format": "pt"})

@@ -50,6 +50,16 @@ def test_a_link_that_is_moved_does_not_mix_two_runs(trained, tmp_path):
     assert not Recommender.load(link).recommend(HISTORY).equals(before)
 
 
+def test_a_run_folder_made_of_links(run, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for file in run.iterdir():
+        (linked / file.name).symlink_to(file)
+    expected = Recommender.load(run).recommend(HISTORY)
+    assert Recommender.load(linked).recommend(HISTORY).equals(expected)
+    assert Recommender.load(linked / "checkpoint.safetensors").recommend(HISTORY).equals(expected)
+
+
 def test_another_model_in_the_folder_is_told(run, trained):
     recommender = Recommender.load(run)
     Recommender.load(trained["with text"][0]).save(run)

@@ -73,3 +73,12 @@ def test_a_record_of_an_earlier_version_is_up_to_date(tmp_path):
     )
     made_by = record.made_from("atomic", {}, [tmp_path / "d.inter", tmp_path / "d.item"])
     assert record.up_to_date(tmp_path, "D", made_by, lambda line: None)
+
+
+def test_what_a_kill_leaves_before_the_record_is_known_to_be_made_here(tmp_path):
+    assert not record.announce(tmp_path / "d", "d", {"source": "atomic", "options": {}, "inputs": {"x": "1"}})
+    for path in record.atomic_files_of(tmp_path / "d", "d"):
+        path.write_text("half of the work")
+    record.refuse_foreign_files(tmp_path / "d", "d")
+    made_by = {"source": "atomic", "options": {}, "inputs": {"x": "1"}}
+    assert record.up_to_date(tmp_path / "d", "d", made_by, print) is None

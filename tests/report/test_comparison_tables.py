@@ -139,6 +139,11 @@ def test_seeds_of_a_row_differ_in_nothing_but_the_seed(tmp_path):
         table_rows.rows_of(runs)
     runs[1][3]["options"]["learning_rate"] = 0.1
     assert len(table_rows.rows_of(runs)["Scientific"][0].ranks) == 2
+    runs[0][3]["inputs"], runs[1][3]["inputs"] = {"a": "1", "b": "2"}, {"a": "1", "c": "3"}  # made in between
+    assert len(table_rows.rows_of(runs)["Scientific"][0].ranks) == 2
+    runs[1][3]["inputs"] = {"a": "2"}
+    with pytest.raises(VQRecError, match=r"more than the seed \(inputs: a\)"):
+        table_rows.rows_of(runs)
     runs[1][3]["model"] = "Caser"
     with pytest.raises(VQRecError, match="of model Caser, .*seed-2020 of SASRec"):
         table_rows.rows_of(runs)

@@ -12,6 +12,7 @@ def test_rows_of_one_color_differ_in_line_and_hatch():
 @pytest.mark.parametrize(
     "epochs, step, scores, expected",
     [
+        (2, 5, 1, [2]),  # RecBole validates at the last epoch then
         (3, 1, 3, [1, 2, 3]),
         (7, 2, 3, [2, 4, 6]),  # the seventh has no validation
         (6, 1, 2, [5, 6]),  # four epochs of S3Rec's own pre-training before
@@ -19,5 +20,5 @@ def test_rows_of_one_color_differ_in_line_and_hatch():
     ],
 )
 def test_scores_stand_at_their_epochs(epochs, step, scores, expected):
-    result = {"epochs": epochs, "valid_scores": [0.1] * scores, "options": {"eval_step": step}}
+    result = {"epochs": epochs, "valid_scores": [0.1] * scores, "options": {"eval_step": step, "epochs": epochs}}
     assert validated_epochs(result) == expected

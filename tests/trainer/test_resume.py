@@ -1,5 +1,6 @@
 """Resumption bit for bit: after SIGKILL at many moments, after Ctrl-C, with rotation of the resume points."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -151,6 +152,27 @@ def test_the_batches_of_an_interrupted_epoch_stay_as_they_are(tmp_path, monkeypa
     run_folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
     with pytest.raises(VQRecError, match=f"{next(iter(given))}: what the epoch that was interrupted is divided by"):
         quick_start.run(None, None, None, {"resume": run_folder, **given})
+
+
+def test_after_a_whole_epoch_batches_may_be_others(tiny):
+    ended = quick_start.run("SASRec", "tiny", None, {**SMALL, "epochs": 1, "state": "ERROR"})["run"]
+    given = {"resume": f"{ended}/checkpoint.safetensors", "epochs": 2, "train_batch_size": 32}
+    assert quick_start.run(None, None, None, given)["epochs"] == 2
+
+
+def test_a_catalogue_that_lacks_what_new_options_need_is_made_anew(tiny):
+    ended = quick_start.run("SASRec", "tiny", None, {**SMALL, "epochs": 1, "state": "ERROR"})["run"]
+    given = {"resume": f"{ended}/checkpoint.safetensors", "epochs": 2, "co_occurrence_weight": 1}
+    assert read_catalogue(ended)[0].item_pairs is None
+    quick_start.run(None, None, None, given)
+    made = read_catalogue(ended)[0]
+    assert made.item_pairs is not None
+    write_catalogue(ended, dataclasses.replace(made.without_items(["i3"]), item_pairs=None, pair_strengths=None))
+    with pytest.raises(VQRecError, match="need item_pairs, which its catalogue lacks, and items were added"):
+        quick_start.run(None, None, None, {**given, "epochs": 3})
+    artifacts.catalogue_file(ended).write_bytes(b"damaged")
+    quick_start.run(None, None, None, {**given, "epochs": 3})
+    assert read_catalogue(ended)[0].item_pairs is not None
 
 
 def test_items_added_to_an_interrupted_run_stay(tmp_path, monkeypatch):
