@@ -58,7 +58,7 @@ def _figure(width, height, columns=1):
 
 
 def _color(index, name):
-    """Return color, line style and hatch of a row: red is VQRec's alone, in every plot."""
+    """Return color, line style and hatch of a row: red is the row VQRec's alone, where all rows have their own."""
     if name == OURS:
         return "C3", STYLES[0], HATCHES[0]
     again = index // len(OTHERS) % len(STYLES)
@@ -69,8 +69,9 @@ def _scores(rows):
     """Bars of the leading metric with the deviation between seeds, the published value as a mark."""
     figure, axis = _figure(8, 0.35 * len(rows) + 1.2)
     names, lead = [row.name for row in rows], shown_leading_metric(rows)
-    errors = [row.deviation(lead) or 0 for row in rows]
-    colors = ["C3" if row.name == OURS else "C0" for row in rows]
+    deviations = [row.deviation(lead) for row in rows]
+    errors = [np.nan if deviation is None else deviation for deviation in deviations]  # no bar with one seed
+    colors = ["C3" if row.model == OURS else "C0" for row in rows]
     axis.barh(names, [row.mean(lead) for row in rows], xerr=errors, capsize=3, color=colors)
     marked = []
     for place, row in enumerate(rows):
