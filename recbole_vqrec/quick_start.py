@@ -24,7 +24,6 @@ from recbole_vqrec.run_options import run_options, tell_what_is_not_read, with_s
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.create import create_trainer
 from recbole_vqrec.trainer.domain_validation import DomainValidation
-from recbole_vqrec.trainer.resume import resume_point
 
 
 def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved=True):
@@ -64,7 +63,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     getLogger().info(network)
     catalogue = catalogue_of(config, train_data._dataset) if saved and distributed.is_first() else None
     if config["resume"]:
-        folder = resume_point(config["resume"]).parent
+        folder = checkpoint.checkpoint_file(config["resume"]).parent
         if catalogue is not None and refuse_changed_items(folder, catalogue):
             catalogue = None  # the one there is kept, and with it what was added to it and removed from it
         trainer.resume_checkpoint(config["resume"])

@@ -3,6 +3,7 @@
 Axis legend: N items with padding, d_w size of a text vector.
 """
 
+import contextlib
 import functools
 
 import recbole.data.dataset
@@ -45,12 +46,8 @@ class SequenceDataset(SequentialDataset):
         allowed = registry.of(config).batches
         all_ranked = set(config["eval_args"]["mode"].values()) == {"full"}  # else RecBole joins rows of one length
         self.trim = all_ranked and registry.STOCK_ROWS not in (allowed, config["training_batches"])
-        try:
+        with _errors_of_recbole(config["dataset"], "the options that choose columns and interactions"):
             super().__init__(config)
-        except VQRecError:
-            raise
-        except (ValueError, NotImplementedError) as error:
-            raise _told(error, config["dataset"], "the options that choose columns and interactions") from error
 
     @functools.cached_property
     def item_text_vectors(self):
@@ -145,12 +142,8 @@ class SequenceDataset(SequentialDataset):
             )
         if self.config["text_similarity_weight"]:
             self.item_text_vectors  # noqa: B018, read once for all splits, and so that the catalogue keeps them
-        try:
+        with _errors_of_recbole(self.dataset_name, f"eval_args: {self.config['eval_args']}"):
             splits = super().build()
-        except VQRecError:
-            raise
-        except (ValueError, NotImplementedError) as error:
-            raise _told(error, self.dataset_name, f"eval_args: {self.config['eval_args']}") from error
         for split, name in zip(splits, ("train on", "validate on", "test on")):
             if not len(split.inter_feat):
                 raise VQRecError(
@@ -187,9 +180,15 @@ class SequenceDataset(SequentialDataset):
         )
 
 
-def _told(error, dataset, where):
-    """Return an error of RecBole's, which says neither data set nor option, as one of ours."""
-    return VQRecError(f"{dataset}: {' '.join(str(error).split())}; see {where}")
+@contextlib.contextmanager
+def _errors_of_recbole(dataset, where):
+    """Turn errors of RecBole's inside the block, which say neither data set nor option, into ours."""
+    try:
+        yield
+    except VQRecError:
+        raise
+    except (ValueError, NotImplementedError) as error:
+        raise VQRecError(f"{dataset}: {' '.join(str(error).split())}; see {where}") from error
 
 
 def statistics_of(dataset):

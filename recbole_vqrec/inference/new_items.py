@@ -98,7 +98,8 @@ class ItemEncoder:
         with self._lock:
             if self._text_encoder is None:
                 made = self.made
-                if made.get("plm_files") not in (None, model_files(made["plm"]) or made.get("plm_files")):
+                known = made.get("plm_files")
+                if known and model_files(made["plm"]) not in ({}, known):
                     raise VQRecError(
                         f"plm: the files of '{made['plm']}' have changed since the run's items were embedded with them; "
                         "put them back, or train anew"
