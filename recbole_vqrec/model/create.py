@@ -1,5 +1,6 @@
 """A config's model, ours or RecBole's, with what is added to its scores."""
 
+from recbole_vqrec.model.dropout import replace_dropout
 from recbole_vqrec.model.history_scores import create_history_scores
 
 
@@ -14,6 +15,7 @@ def create_model(config, dataset):
         VQRecError: as the model and `create_history_scores`.
     """
     model = config.model_class(config, dataset)
+    replace_dropout(model)
     if not hasattr(model, "history_scores"):
         _add_history_scores(model, create_history_scores(config, dataset))
     return model.to(config["device"])

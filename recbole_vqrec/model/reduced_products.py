@@ -51,3 +51,15 @@ def float32_operands(device):
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def gradient_operands(device):
+    """Return the type of the operands of gradients' products: bfloat16 under autocast, else float32.
+
+    A gradient bears the rounding of its result to bfloat16, which a product of such matrices has and a sum over all items
+    would not bear; on a CPU without AMX it takes half the time of `float32_operands`.
+
+    Args:
+        device (torch.device): where the products are.
+    """
+    return torch.bfloat16 if autocast_is_on(device.type) else torch.float32

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
-from recbole_vqrec.model.dropout import Dropout, dropout
+from recbole_vqrec.model.dropout import Dropout, dropout, replace_dropout
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.2, 0.5, 0.9])
@@ -35,3 +36,15 @@ def test_the_seed_decides_and_evaluation_changes_nothing():
     assert Dropout(0.3).eval()(values) is values
     assert dropout(values, 0.0, True) is values
     assert dropout(values, 1.0, True).abs().sum() == 0
+
+
+def test_torchs_dropout_is_replaced_wherever_a_model_has_it():
+    inner = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.25))
+    model = nn.ModuleDict({"one": nn.Dropout(0.5), "inner": inner, "other": nn.Dropout1d(0.5)}).eval()
+    replace_dropout(model)
+    assert [type(model["one"]), type(inner[1]), type(model["other"])] == [Dropout, Dropout, nn.Dropout1d]
+    assert (model["one"].p, inner[1].p) == (0.5, 0.25)
+    values = torch.ones(1000)
+    assert model["one"](values) is values  # still in evaluation mode
+    kept = model.train()["inner"][1](values) != 0
+    assert 0.65 < kept.float().mean() < 0.85
