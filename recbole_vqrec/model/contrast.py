@@ -1,32 +1,53 @@
 """UniSRec's pre-training in pure functions: in-batch contrast, and sequences with items left out (KDD 2022, 2.2).
 
-Axis legend: B sequences, L positions, T pairs of this process, A of all processes, H hidden size.
+Axis legend: B sequences, L positions, T pairs of this process, A of all processes, U their different items, H hidden
+size.
 """
 
 import torch
 import torch.nn.functional as F
 
 from recbole_vqrec.data.batches import BATCH_TARGETS, FIRST_TARGET
+from recbole_vqrec.model.losses import contrastive_loss
+from recbole_vqrec.model.negatives import log_counts
 
 
-def in_batch_contrast(queries, keys, items, own=None):
+def in_batch_contrast(queries, keys, items):
     """Return the contrast of each query with its own key against the keys of the batch's other items.
 
-    loss = -1/T sum_t log( exp(q_t.k_t) / sum_{u: u = t or items_u != items_t} exp(q_t.k_u) )  (UniSRec, Eq. 5-6)
+    loss = -1/T sum_t log( exp(q_t.k_t) / sum_{u: u = t or items_u != items_t} exp(q_t.k_u) )  (UniSRec, Eq. 6)
 
     Args:
         queries (torch.Tensor): [T, H], any temperature applied.
-        keys (torch.Tensor): [A, H].
-        items (torch.LongTensor): [A] what a pair is about; other pairs about the same are left out.
-        own (torch.LongTensor, optional): [T] each query's key; by default they are in the same order.
+        keys (torch.Tensor): [T, H] in the same order.
+        items (torch.LongTensor): [T] what a pair is about; other pairs about the same are left out.
 
     Returns:
         torch.Tensor: scalar.
     """
-    own = torch.arange(len(items), device=items.device) if own is None else own
+    own = torch.arange(len(items), device=items.device)
     scores = queries.float() @ keys.float().T
-    same = (items[own, None] == items).scatter(1, own[:, None], False)
+    same = (items[:, None] == items).fill_diagonal_(False)
     return F.cross_entropy(scores.masked_fill(same, float("-inf")), own)
+
+
+def item_contrast(queries, items, own, keys_of, chunk=1 << 22):
+    """Return the contrast of each query with an item of the batch against its other items (UniSRec, Eq. 5).
+
+    That is `in_batch_contrast` where a key is an item's: each item is scored once, as often as it stands in the batch.
+
+    Args:
+        queries (torch.Tensor): [T, H], any temperature applied.
+        items (torch.LongTensor): [A] of all pairs.
+        own (torch.LongTensor): [T] each query's place among them.
+        keys_of (callable): items [U] -> keys [U, H].
+        chunk (int): scores held at once.
+
+    Returns:
+        torch.Tensor: scalar.
+    """
+    candidates, column, counts = torch.unique(items, return_inverse=True, return_counts=True)
+    return contrastive_loss(queries, keys_of(candidates), column[own], log_counts(counts), chunk=chunk)
 
 
 def batch_targets(interaction, packed, stated):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from recbole_vqrec.model.contrast import batch_targets, in_batch_contrast
+from recbole_vqrec.model.contrast import batch_targets, item_contrast
 from recbole_vqrec.model.id_representation import IdItemRepresentation
 from recbole_vqrec.model.losses import full_softmax_loss
 from recbole_vqrec.model.next_item import NextItemModel
@@ -63,12 +63,18 @@ class RecGURU(NextItemModel):
         The next items of all processes are; what is rebuilt is contrasted with the items of a process's own sequences.
         """
 
-        def among_the_batch(states, items, own=None):
-            return in_batch_contrast(self.queries(states), self.keys(self.items.of_items(items)), items, own)
+        def among(states, items, own):
+            def keys_of(candidates):
+                return self.keys(self.items.of_items(candidates))
+
+            return item_contrast(self.queries(states), items, own, keys_of, self.loss_chunk)
+
+        def among_the_batch(states, items):
+            return among(states, items, torch.arange(len(items), device=items.device))
 
         def next_in_the_batch(states, packed):
             trained, _ = self.pairs_of(interaction, states, packed)
-            return among_the_batch(trained, *batch_targets(interaction, packed, self.next_items(interaction)))
+            return among(trained, *batch_targets(interaction, packed, self.next_items(interaction)))
 
         return self._joint_loss(interaction, among_the_batch, next_in_the_batch)
 

@@ -56,8 +56,8 @@ def float32_operands(device):
 def gradient_operands(device):
     """Return the type of the operands of gradients' products: bfloat16 under autocast, else float32.
 
-    A gradient bears the rounding of its result to bfloat16, which a product of such matrices has and a sum over all items
-    would not bear; on a CPU without AMX it takes half the time of `float32_operands`.
+    The result of such a product is rounded to bfloat16 as well, which a gradient bears and a sum over all items would
+    not; on a CPU without AMX it takes half the time of `float32_operands`.
 
     Args:
         device (torch.device): where the products are.

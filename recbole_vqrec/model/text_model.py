@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.model.contrast import batch_targets, in_batch_contrast
+from recbole_vqrec.model.contrast import batch_targets, item_contrast
 from recbole_vqrec.model.next_item import NextItemModel
 from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.sequence_encoder import SequenceEncoder
@@ -62,9 +62,13 @@ class TextModel(NextItemModel):
         vectors = self.items.of_items(items)
         states = self.encoder(F.embedding(torch.searchsorted(items, history), vectors), packed)
         trained, _ = self.pairs_of(interaction, states, packed)
-        keys = self.keys(F.embedding(torch.searchsorted(items, targets), vectors))
         last = packed.pack(stated)[packed.last] if TARGET_LIST in interaction else stated
-        return in_batch_contrast(self.queries(trained), keys, targets, own), states[packed.last], last
+
+        def keys_of(candidates):
+            return self.keys(F.embedding(torch.searchsorted(items, candidates), vectors))
+
+        loss = item_contrast(self.queries(trained), targets, own, keys_of, self.loss_chunk)
+        return loss, states[packed.last], last
 
 
 def text_vectors_of(dataset, model):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_vqrec.model.contrast import drop_items, in_batch_contrast
+from recbole_vqrec.model.contrast import drop_items, in_batch_contrast, item_contrast
 
 
 def test_contrast_equals_its_formula():
@@ -21,6 +21,26 @@ def test_contrast_equals_its_formula():
 
 def test_contrast_of_one_pair_is_zero():
     assert in_batch_contrast(torch.randn(1, 3), torch.randn(1, 3), torch.tensor([4])).item() == 0
+
+
+@pytest.mark.parametrize("chunk", [1, 10**9])
+def test_contrast_of_items_is_that_of_their_pairs(chunk):
+    queries, table = torch.randn(6, 3, requires_grad=True), torch.randn(9, 3, requires_grad=True)
+    items = torch.tensor([7, 2, 7, 4, 2, 2])
+    expected = in_batch_contrast(queries, table[items], items)
+    found = item_contrast(queries, items, torch.arange(6), lambda candidates: table[candidates], chunk)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-6)
+    gradients, references = (torch.autograd.grad(loss, (queries, table)) for loss in (found, expected))
+    for gradient, reference in zip(gradients, references):
+        assert torch.allclose(gradient, reference, atol=1e-6)
+
+
+def test_pairs_of_another_process_are_candidates_and_not_trained():
+    queries, table, items = torch.randn(2, 3), torch.randn(9, 3), torch.tensor([7, 2, 7, 4])
+    found = item_contrast(queries, items, torch.tensor([1, 3]), lambda candidates: table[candidates])
+    scores = (queries @ table[items].T).exp()
+    of_2, of_4 = scores[0, 1] / scores[0].sum(), scores[1, 3] / scores[1].sum()
+    assert found.item() == pytest.approx(float(-(of_2.log() + of_4.log()) / 2), abs=1e-6)
 
 
 @settings(deadline=None)
