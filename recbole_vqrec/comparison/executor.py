@@ -79,9 +79,12 @@ class _Children:
                 with self.lock:
                     if self.stopped:  # nobody would end a process that begins now
                         return None
-                    child = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output)
+                    child = subprocess.Popen(
+                        command, env=self.environment, stdin=subprocess.PIPE, stdout=output, stderr=output
+                    )
                     self.processes.add(child)
                 code = child.wait()
+                child.stdin.close()
                 with self.lock:
                     self.processes.discard(child)
                 output.seek(0)

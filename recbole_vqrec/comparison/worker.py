@@ -1,6 +1,7 @@
 """One run of a comparison in a process of its own: `python -m recbole_vqrec.comparison.worker RUN.json`.
 
-What it makes appears in the run's folder when it is complete, or not at all.
+What it makes appears in the run's folder when it is complete, or not at all. It ends when its standard input does, which
+the comparison holds open.
 """
 
 import importlib.metadata
@@ -8,8 +9,10 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import torch
@@ -69,6 +72,17 @@ def versions():
     return found
 
 
+def end_with_the_comparison():
+    """Stop this process as SIGTERM does once its standard input ends, for whoever has been killed tells nobody."""
+
+    def watch():
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main(file):
     """Execute the run that a json file describes; bad input gives one line on stderr and exit code 2."""
     try:
@@ -79,4 +93,5 @@ def main(file):
 
 
 if __name__ == "__main__":
+    end_with_the_comparison()
     main(sys.argv[1])

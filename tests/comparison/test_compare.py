@@ -1,7 +1,11 @@
 """The matrix of runs: what is there is not repeated, what fails is reported, and nothing else gets into the folder."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import filelock
@@ -237,6 +241,21 @@ def test_what_a_killed_run_leaves_goes_before_the_next(tiny, monkeypatch):
     (left / "saved").mkdir(parents=True)
     small_compare(["SASRec"])
     assert not left.exists() and Path("out/tiny/SASRec/seed-2020/result.json").is_file()
+
+
+def test_a_run_ends_with_the_comparison_that_was_killed(tiny):
+    options = {**OPTIONS, "epochs": 10**6, "stopping_step": 10**6}
+    run = Run("out", "tiny", "SASRec", "SASRec", 2020, options)
+    Path("run.json").write_text(json.dumps(run.as_dict()))
+    environment = {**os.environ, "PYTHONPATH": str(Path(executor.__file__).resolve().parents[2])}
+    command = [sys.executable, "-m", "recbole_vqrec.comparison.worker", "run.json"]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        while not list(Path("out").glob("tiny/SASRec/.seed-2020.*/saved/*/run.log")):
+            assert child.poll() is None
+            time.sleep(0.05)
+        child.stdin.close()  # as the system does with what a killed process has open
+        assert child.wait(60) != 0
+    assert not list(Path("out/tiny/SASRec").iterdir())
 
 
 def test_when_every_run_fails_the_report_says_why(tiny, in_process):
