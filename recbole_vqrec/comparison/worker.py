@@ -1,7 +1,7 @@
 """One run of a comparison in a process of its own: `python -m recbole_vqrec.comparison.worker RUN.json`.
 
-What it makes appears in the run's folder when it is complete, or not at all. It ends when its standard input does, which
-the comparison holds open.
+What it makes appears in the run's folder when it is complete, or not at all. It ends when its standard input does,
+which the comparison holds open.
 """
 
 import importlib.metadata
