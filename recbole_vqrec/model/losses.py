@@ -6,7 +6,7 @@ Axis legend: T targets, U items that are scored, E further negatives of a target
 import torch
 import torch.nn.functional as F
 
-from recbole_vqrec.model.reduced_products import ROWS, float32_operands, gradient_operands, with_padding_rows
+from recbole_vqrec.model.reduced_products import ROWS, float32_operands, with_padding_rows
 
 
 def full_softmax_loss(queries, items, targets, chunk=1 << 22):
@@ -35,8 +35,7 @@ def contrastive_loss(queries, items, targets, log_weights=None, negatives=None, 
     count, which leaves its duplicates out.
 
     Gradients are formed in the forward pass, block by block of targets, so each score is computed once and memory is
-    `chunk` scores whatever T and U. All sums are log-sum-exp in float32, under autocast too; products of gradients are
-    then in bfloat16, as those of linear layers.
+    `chunk` scores whatever T and U. All sums are log-sum-exp in float32, under autocast too.
 
     Args:
         queries (torch.Tensor): [T, H], any scale or temperature applied.
@@ -55,20 +54,19 @@ def contrastive_loss(queries, items, targets, log_weights=None, negatives=None, 
         rows -= rows % min(rows, ROWS)
         targets = F.pad(targets, (0, len(queries) - count))
         negatives = None if negatives is None else with_padding_rows(negatives)
-    operands = gradient_operands(queries.device)
     with float32_operands(queries.device):
-        queries, items, negatives = queries.float(), items.float(), None if negatives is None else negatives.float()
-        return _ContrastiveLoss.apply(queries, items, targets, log_weights, negatives, count, rows, operands)
+        negatives = None if negatives is None else negatives.float()
+        return _ContrastiveLoss.apply(queries.float(), items.float(), targets, log_weights, negatives, count, rows)
 
 
 class _ContrastiveLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, queries, items, targets, log_weights, negatives, count, rows, operands):
-        needs_query, needs_item, _, _, needs_negative, *_ = ctx.needs_input_grad
+    def forward(ctx, queries, items, targets, log_weights, negatives, count, rows):
+        needs_query, needs_item, _, _, needs_negative, _, _ = ctx.needs_input_grad
         query_grad = torch.empty_like(queries) if needs_query else None
         item_grad = torch.zeros_like(items) if needs_item else None
         negative_grad = torch.empty_like(negatives) if needs_negative else None
-        loss, keys = queries.new_zeros(()), items.to(operands)
+        loss = queries.new_zeros(())
         for start in range(0, len(queries), rows):
             block, target = queries[start : start + rows], targets[start : start + rows, None]
             scores = block @ items.T
@@ -86,11 +84,12 @@ class _ContrastiveLoss(torch.autograd.Function):
                     torch.exp(own - log_normalizer, out=negative_grad[start : start + rows])
             loss += (log_normalizer - positive)[: max(count - start, 0)].sum()
             # scores is now exp(scores - largest); what makes it softmax is one factor a row.
-            factor, weights = torch.exp(largest - log_normalizer), scores.to(operands)
+            factor = torch.exp(largest - log_normalizer)
             if needs_query:
-                query_grad[start : start + rows] = (weights @ keys) * factor - items[target.squeeze(1)]
+                own_grad = query_grad[start : start + rows]
+                torch.mm(scores, items, out=own_grad).mul_(factor).sub_(items[target.squeeze(1)])
             if needs_item:
-                _add_product(item_grad, weights.T, (block * factor).to(operands))
+                item_grad.addmm_(scores.T, block * factor)
                 item_grad.index_add_(0, target.squeeze(1), block, alpha=-1)
         ctx.save_for_backward(query_grad, item_grad, negative_grad)
         ctx.count = max(count, 1)
@@ -101,12 +100,4 @@ class _ContrastiveLoss(torch.autograd.Function):
     def backward(ctx, upstream):
         scale = upstream / ctx.count
         query_grad, item_grad, negative_grad = (None if grad is None else grad * scale for grad in ctx.saved_tensors)
-        return query_grad, item_grad, None, None, negative_grad, None, None, None
-
-
-def _add_product(total, left, right):
-    """Add a product to a float32 matrix in place, without a second one of its size where the operands are float32."""
-    if left.dtype == total.dtype:
-        total.addmm_(left, right)
-    else:
-        total += left @ right
+        return query_grad, item_grad, None, None, negative_grad, None, None

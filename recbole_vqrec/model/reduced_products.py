@@ -51,15 +51,3 @@ def float32_operands(device):
             yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-def gradient_operands(device):
-    """Return the type of the operands of gradients' products: bfloat16 under autocast, else float32.
-
-    The result of such a product is rounded to bfloat16 as well, which a gradient bears and a sum over all items would
-    not; on a CPU without AMX it takes half the time of `float32_operands`.
-
-    Args:
-        device (torch.device): where the products are.
-    """
-    return torch.bfloat16 if autocast_is_on(device.type) else torch.float32
