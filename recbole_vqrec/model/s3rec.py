@@ -44,6 +44,8 @@ class S3Rec(NextItemModel):
         self.items = IdItemRepresentation(self.n_items, size, scale)
         self.encoder = SequenceEncoder(config)
         self.attribute_embedding = nn.Embedding(attributes.shape[1], size)
+        share = attributes[1:].float().mean(dim=0).clamp(1e-6, 1 - 1e-6)
+        self.attribute_bias = nn.Parameter(torch.logit(share))
         self.mask_embedding = nn.Parameter(torch.zeros(size))
         self.bilinear = nn.ModuleList(nn.Linear(size, size, bias=False) for _ in TASKS)
         for module in (self.attribute_embedding, *self.bilinear):
@@ -89,14 +91,17 @@ class S3Rec(NextItemModel):
         return longer[:, : self.max_length], length + 1 - cut
 
     def attributes_loss(self, vectors, has, task):
-        """Return the binary cross-entropy of having each attribute, scores vector W attribute: sum over A, mean over T.
+        """Return the binary cross-entropy of having each attribute: sum over A, mean over T.
+
+        A score is vector W attribute + the attribute's bias, which the paper has not: without it, all items share a
+        direction that says "no" to most attributes, and the encoder tells their sequences apart late or never.
 
         Args:
             vectors (torch.Tensor): [T, H] of items, or hidden states of masked ones.
             has (torch.Tensor): [T, A] 1 for attributes the item has.
             task (int): which W.
         """
-        scores = self.bilinear[task](vectors) @ self.attribute_embedding.weight.T
+        scores = self.bilinear[task](vectors) @ self.attribute_embedding.weight.T + self.attribute_bias
         return F.binary_cross_entropy_with_logits(scores, has, reduction="sum") / max(len(vectors), 1)
 
     def segment_loss(self, vectors, packed):

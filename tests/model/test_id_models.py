@@ -109,9 +109,17 @@ def test_s3rec_predicts_attributes_by_a_bilinear_score():
     for row in range(2):
         for attribute in range(5):
             vector = model.attribute_embedding.weight[attribute]
-            probability = torch.sigmoid((model.bilinear[2].weight @ vectors[row]) @ vector)
+            score = (model.bilinear[2].weight @ vectors[row]) @ vector + model.attribute_bias[attribute]
+            probability = torch.sigmoid(score)
             total -= torch.log(probability if has[row, attribute] else 1 - probability)
     assert model.attributes_loss(vectors, has, 2).item() == pytest.approx(total.item() / 2, rel=1e-5)
+
+
+def test_s3rec_starts_from_how_many_items_have_an_attribute():
+    model = build("S3Rec")
+    share = model.item_attributes[1:].float().mean(dim=0)
+    assert 0 < share.min() and share.max() < 1
+    assert torch.allclose(torch.sigmoid(model.attribute_bias), share, atol=1e-6)
 
 
 def test_s3rec_sums_its_four_tasks(monkeypatch):
