@@ -39,7 +39,7 @@ def item_contrast(queries, items, own, keys_of, chunk=1 << 22):
     Args:
         queries (torch.Tensor): [T, H], any temperature applied.
         items (torch.LongTensor): [A] of all pairs.
-        own (torch.LongTensor): [T] each query's place among them.
+        own (torch.LongTensor or slice): [T] each query's place among them, slice(None) where the order is the same.
         keys_of (callable): items [U] -> keys [U, H].
         chunk (int): scores held at once.
 

@@ -63,18 +63,15 @@ class RecGURU(NextItemModel):
         The next items of all processes are; what is rebuilt is contrasted with the items of a process's own sequences.
         """
 
-        def among(states, items, own):
-            def keys_of(candidates):
-                return self.keys(self.items.of_items(candidates))
+        def keys_of(items):
+            return self.keys(self.items.of_items(items))
 
+        def among_the_batch(states, items, own=slice(None)):
             return item_contrast(self.queries(states), items, own, keys_of, self.loss_chunk)
-
-        def among_the_batch(states, items):
-            return among(states, items, torch.arange(len(items), device=items.device))
 
         def next_in_the_batch(states, packed):
             trained, _ = self.pairs_of(interaction, states, packed)
-            return among(trained, *batch_targets(interaction, packed, self.next_items(interaction)))
+            return among_the_batch(trained, *batch_targets(interaction, packed, self.next_items(interaction)))
 
         return self._joint_loss(interaction, among_the_batch, next_in_the_batch)
 
