@@ -124,6 +124,15 @@ def stored_manifest(path):
         return json.loads((file.metadata() or {})[MANIFEST_KEY])
 
 
+def file_version(path):
+    """Return what differs between two versions of a file that is replaced whole, None where there is none."""
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
 def read_manifest(path, kind, remedy):
     """Return the manifest of an artifact without reading its arrays.
 

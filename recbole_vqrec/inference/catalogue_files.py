@@ -161,11 +161,7 @@ def read_changes(run, number):
 
 def catalogue_version(run):
     """Return what differs between two versions of a run's catalogue file, None where there is none."""
-    try:
-        stat = artifacts.catalogue_file(run).stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    return artifacts.file_version(artifacts.catalogue_file(run))
 
 
 def _text_array(texts):

@@ -36,7 +36,7 @@ class ServedRun:
         config (Config): of the run.
         state (dict): the model's state, name -> tensor.
         stored (StoredCatalogue): the items.
-        version (tuple, optional): what `_version_of` says of the checkpoint that `state` is of.
+        version (tuple, optional): what `artifacts.file_version` says of the checkpoint that `state` is of.
     """
 
     def __init__(self, run, config, state, stored, version=None):
@@ -55,7 +55,7 @@ class ServedRun:
         """
         folder = checkpoint_file(run).parent.resolve()  # a link to it that is moved later on leads to another run
         file = folder / checkpoint_file(run).name
-        version = _version_of(file)
+        version = artifacts.file_version(file)
         config, state = load_run(folder if checkpoint_file(folder) == file else file)
         return cls(folder, config, state, StoredCatalogue(folder), version)
 
@@ -150,7 +150,7 @@ class ServedRun:
 
     def _refuse_another_model(self):
         """Refuse items of a run folder whose model is not the one in memory any more."""
-        if self._version is not None and _version_of(checkpoint_file(self.run)) not in (None, self._version):
+        if self._version is not None and artifacts.file_version(checkpoint_file(self.run)) not in (None, self._version):
             remedy = "load the run again, restart a service"
             raise UnavailableError(f"{self.run}: its checkpoint has been replaced; {remedy}")
 
@@ -189,12 +189,3 @@ class ServedRun:
                 self._serve(self._stored.catalogue, self.served.engine.with_catalogue(self._stored.catalogue))
             else:
                 write_catalogue(folder, self.catalogue)
-
-
-def _version_of(checkpoint):
-    """Return what differs between two versions of a checkpoint file, None where there is none."""
-    try:
-        stat = checkpoint.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
