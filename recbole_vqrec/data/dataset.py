@@ -12,7 +12,7 @@ from recbole.data.dataset import SequentialDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource
 
-from recbole_vqrec import registry
+from recbole_vqrec import artifacts, registry
 from recbole_vqrec.config import fill_defaults
 from recbole_vqrec.data.file_checks import (
     explain_bad_line, explain_wrong_bytes, refuse_missing_files, refuse_missing_values, refuse_wrong_field_counts,
@@ -206,6 +206,12 @@ def statistics_of(dataset):
 def item_ids_of(dataset):
     """Return the external ids of a RecBole data set's items, the padding item left out."""
     return [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
+
+
+def fingerprint_of(dataset):
+    """Return what tells the interactions of a RecBole data set from others: a hash of users, items and their order."""
+    rows = dataset.inter_feat
+    return artifacts.content_hash({name: rows[name].numpy() for name in (dataset.uid_field, dataset.iid_field)})
 
 
 def create_dataset(config):

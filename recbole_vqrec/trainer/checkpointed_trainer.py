@@ -7,7 +7,7 @@ from recbole.trainer import Trainer
 from recbole.utils import set_color
 
 from recbole_vqrec import compat, distributed
-from recbole_vqrec.data.dataset import item_ids_of
+from recbole_vqrec.data.dataset import fingerprint_of, item_ids_of
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.resume import ResumePoints, resume_point
@@ -31,6 +31,7 @@ class CheckpointedTrainer(Trainer):
             super().__init__(config, model)
         self.saved_model_file = str(folder / checkpoint.FILE_NAME)
         self.item_ids, self.valid_scores = None, []
+        self._trained_on = None  # fingerprint of the training interactions
         self._valid_result = None  # of the last validation
         self._epoch, self._step, self._losses = 0, 0, None  # where training stands; sums of the epoch's losses so far
         self._resume_points, self._interruption = None, Interruption()
@@ -50,6 +51,9 @@ class CheckpointedTrainer(Trainer):
         resumed, self.item_ids = self.item_ids, item_ids_of(train_data._dataset)
         if resumed not in (None, self.item_ids):
             raise VQRecError(f"{self.run_folder}: the run to resume was trained on other items; use its data set")
+        resumed, self._trained_on = self._trained_on, fingerprint_of(train_data._dataset)
+        if resumed not in (None, self._trained_on):
+            raise VQRecError(f"{self.run_folder}: the run to resume was trained on other interactions; start a new run")
         resumable = saved if resumable is None else resumable
         if resumable and (self.config["checkpoint_minutes"] or self.config["checkpoint_epochs"]):
             self._resume_points = self._resume_points or ResumePoints(self.run_folder, self.config)
@@ -94,6 +98,7 @@ class CheckpointedTrainer(Trainer):
             "best_valid_result": dict(self.best_valid_result) if self.best_valid_result else None,
             "train_losses": list(self.train_loss_dict.items()),
             "valid_scores": self.valid_scores,
+            "trained_on": self._trained_on,
         }
 
     def _save_checkpoint(self, epoch, verbose=True, **kwargs):
@@ -130,7 +135,7 @@ class CheckpointedTrainer(Trainer):
             self._epoch, self._step, self._losses = progress["epoch"] + 1, 0, None
         self.start_epoch = self._epoch
         self.cur_step, self.best_valid_result = progress["cur_step"], progress["best_valid_result"]
-        self.train_loss_dict = dict(progress["train_losses"])
+        self.train_loss_dict, self._trained_on = dict(progress["train_losses"]), progress.get("trained_on")
         self.valid_scores = list(progress.get("valid_scores", []))  # older checkpoints have none
         if progress["best_valid_score"] is not None:
             self.best_valid_score = progress["best_valid_score"]

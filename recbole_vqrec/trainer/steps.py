@@ -1,6 +1,5 @@
 """What happens between two training steps, around RecBole's own loop over batches."""
 
-import itertools
 import signal
 import threading
 
@@ -36,7 +35,9 @@ class Steps:
         if hasattr(self.batches, "from_batch"):
             coming = self.batches.from_batch(number)
         else:
-            coming = itertools.islice(self.batches, number, None)
+            coming = iter(self.batches)
+            for _ in range(number):  # before the random numbers of the first step wanted, for they draw some too
+                next(coming)
         while True:
             seed_all(seed, self.epoch, number, rank)
             batch = next(coming, None)

@@ -131,6 +131,16 @@ def test_other_items_than_the_run_had(tmp_path, monkeypatch):
         quick_start.run(None, None, None, {"resume": run_folder})
 
 
+def test_other_interactions_than_the_run_had(tmp_path, monkeypatch):
+    folder = random_domains(tmp_path / "dataset")
+    run_folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
+    with open(folder / "mix.inter", "a") as file:  # a known user takes a known item once more
+        user, item, _ = (folder / "mix.inter").read_text().splitlines()[1].split("\t")
+        file.write(f"{user}\t{item}\t1000\n")
+    with pytest.raises(VQRecError, match="the run to resume was trained on other interactions; start a new run"):
+        quick_start.run(None, None, None, {"resume": run_folder})
+
+
 def test_other_codes_than_the_run_had(tmp_path, monkeypatch):
     folder = random_domains(tmp_path / "dataset")
     run_folder = interrupted_after(2, monkeypatch).partition("--resume=")[2]
