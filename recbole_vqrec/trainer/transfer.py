@@ -4,6 +4,7 @@ Axis legend: D codebooks, M codes per codebook, H hidden size.
 """
 
 from fnmatch import fnmatch
+from logging import getLogger
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
 from recbole_vqrec.quantization.item_codes import PADDING_CODE
 from recbole_vqrec.quantization.quantizers import load_quantizer, quantizer_of
 from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.leakage import leakage
 from recbole_vqrec.trainer.stages import permutation_of, preset_of
 
 # What the pre-trained weights fix; anything else may differ in fine-tuning.
@@ -107,6 +109,9 @@ def load_pretrained(config, model, dataset):
     if wrong:
         raise VQRecError(f"{path}: {_why_it_does_not_fit(wrong[0], own, pretrained, config, manifest)}")
     model.load_state_dict({name: pretrained[name] for name in loaded}, strict=False)
+    told = leakage(config["dataset"], item_ids_of(dataset), manifest, item_ids)
+    if told:
+        getLogger().warning(told)
     stage = {"train": ", trained on that alone", "finetune": ", fine-tuned there"}.get(manifest["stage"], "")
     lines = [f"{len(loaded)} parameters loaded from {path}, {manifest['model']} on {manifest['dataset']}{stage}"]
     if fresh:
