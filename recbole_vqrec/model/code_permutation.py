@@ -151,12 +151,12 @@ class CodePermutation(nn.Module):
         self.scores.scatter_(2, assignment[:, :, None].to(self.scores.device), float(np.log(confidence)))
 
     def matrix(self):
-        """Return P, [D, M, M]; with noise and, if asked for, hard in training."""
+        """Return P, [D, M, M]; hard if asked for, with noise in training."""
         scores = self.scores
         if self.training and self.noise:
             scores = scores + self.noise * gumbel_noise(scores)
         soft = doubly_stochastic(scores / self.temperature, self.iterations)
-        if not (self.hard and self.training):
+        if not self.hard:
             return soft
         rows = best_bijection(soft).to(soft.device)
         return torch.zeros_like(soft).scatter_(2, rows[:, :, None], 1.0) + soft - soft.detach()

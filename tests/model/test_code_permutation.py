@@ -75,6 +75,16 @@ def test_the_gradient_reaches_every_entry(hard):
     assert (permutation.scores.grad != 0).all()
 
 
+def test_hard_is_a_bijection_in_training_and_evaluation():
+    permutation = CodePermutation(3, 8, hard=True)
+    torch.nn.init.normal_(permutation.scores)
+    trained, evaluated = permutation.matrix(), permutation.eval().matrix()
+    assert torch.allclose(trained, evaluated)
+    ones = evaluated.round()
+    assert torch.allclose(evaluated, ones, atol=1e-6)
+    assert (ones.sum(1) == 1).all() and (ones.sum(2) == 1).all()
+
+
 def test_the_reference_has_no_gradient_and_is_no_bijection():
     permutation = ReferencePermutation(32, 256)
     assert permutation.training
