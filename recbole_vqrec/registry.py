@@ -28,12 +28,14 @@ class ModelEntry:
             "stock_rows" (one row for each prefix, padded to the limit).
         dataset (str): "module:Class".
         trainer (str): "module:Class".
+        takes_new_items (bool): whether an item that was not in training needs only its text.
     """
 
     model: str
     batches: str = TRIMMED_ROWS
     dataset: str = SEQUENCE_DATASET
     trainer: str = OWN_TRAINER
+    takes_new_items: bool = False
 
     @property
     def reads_texts(self):
@@ -42,10 +44,12 @@ class ModelEntry:
 
 
 OWN_MODELS = {
-    "VQRec": ModelEntry("recbole_vqrec.model.vqrec:VQRec", ALL_POSITIONS, CODES_DATASET),
-    "SASRecText": ModelEntry("recbole_vqrec.model.sasrectext:SASRecText", ALL_POSITIONS, TEXT_DATASET),
-    "ZESRec": ModelEntry("recbole_vqrec.model.zesrec:ZESRec", ALL_POSITIONS, TEXT_DATASET),
-    "UniSRec": ModelEntry("recbole_vqrec.model.unisrec:UniSRec", ALL_POSITIONS, TEXT_DATASET),
+    "VQRec": ModelEntry("recbole_vqrec.model.vqrec:VQRec", ALL_POSITIONS, CODES_DATASET, takes_new_items=True),
+    "SASRecText": ModelEntry(
+        "recbole_vqrec.model.sasrectext:SASRecText", ALL_POSITIONS, TEXT_DATASET, takes_new_items=True
+    ),
+    "ZESRec": ModelEntry("recbole_vqrec.model.zesrec:ZESRec", ALL_POSITIONS, TEXT_DATASET, takes_new_items=True),
+    "UniSRec": ModelEntry("recbole_vqrec.model.unisrec:UniSRec", ALL_POSITIONS, TEXT_DATASET, takes_new_items=True),
     "FDSA": ModelEntry("recbole_vqrec.model.fdsa:FDSA", ALL_POSITIONS, TEXT_DATASET),
     "S3Rec": ModelEntry(
         "recbole_vqrec.model.s3rec:S3Rec",

@@ -50,9 +50,12 @@ def evaluate_cold_items(model, dataset, share, seed=2020, config_file_list=None,
             take new items, or item_codes that name a file.
     """
     start = time.perf_counter()
-    if registry.entry(model).dataset == registry.SEQUENCE_DATASET:  # before hours of training
-        raise VQRecError(f"{model} knows its items by id only, so none can be added; choose a model that reads texts")
+    if not registry.entry(model).takes_new_items:  # before hours of training
+        able = [name for name, entry in registry.OWN_MODELS.items() if entry.takes_new_items]
+        raise VQRecError(f"{model} has an embedding of each item's id, so none can be added; choose {', '.join(able)}")
     options = stage_options(config_file_list, {k: v for k, v in (config_dict or {}).items() if v is not None})
+    if options.get("nproc", 1) != 1:
+        raise VQRecError(f"nproc: {options['nproc']}, held-out items are evaluated in one process; leave it out")
     _refuse_code_file(options)
     folder = Path(options["data_path"]) / dataset
     # 1. which items are cold

@@ -77,8 +77,11 @@ def test_shares_that_hold_out_nothing_or_all(coloured, share):
 
 
 def test_a_model_that_knows_items_by_id_and_missing_files(coloured, tmp_path):
-    with pytest.raises(VQRecError, match="SASRec knows its items by id only"):
-        evaluate_cold_items("SASRec", "coloured", 0.2, 1, None, dict(coloured[1]), say=lambda line: None)
+    for model in ("SASRec", "FDSA", "S3Rec", "RecGURU"):
+        with pytest.raises(VQRecError, match=f"{model} has an embedding of each item's id, .* choose VQRec, SASRecText"):
+            evaluate_cold_items(model, "coloured", 0.2, 1, None, dict(coloured[1]), say=lambda line: None)
+    with pytest.raises(VQRecError, match="nproc: 4, held-out items are evaluated in one process"):
+        evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, {**coloured[1], "nproc": 4}, say=lambda line: None)
     next((tmp_path / "dataset" / "coloured").glob("*.emb.safetensors")).unlink()
     with pytest.raises(VQRecError, match="not found; run 'recbole-vqrec embed --dataset coloured"):
         evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(coloured[1]), say=lambda line: None)
@@ -105,7 +108,7 @@ def test_an_item_without_text_is_named_before_training(coloured, tmp_path):
 
 def test_a_quantizer_to_reuse_is_that_of_the_original_data_path(coloured, tmp_path):
     options = {**coloured[1], "reuse_quantizer": "coloured"}
-    with pytest.raises(VQRecError, match="not found; run 'recbole-vqrec encode --dataset coloured' first"):
+    with pytest.raises(VQRecError, match="not found; run 'recbole-vqrec encode --dataset coloured .*' first, or for"):
         evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(options))
     assert not list(tmp_path.glob("saved/cold-*"))
     folder = tmp_path / "dataset" / "coloured"
