@@ -1,6 +1,7 @@
 """The rank of each test user's target item, kept so that a report needs no second evaluation.
 
-    saved/<run>/ranks.safetensors    user ids, and for each the items above and level with its target
+    saved/<run>/ranks.safetensors    user ids, and for each the items above and level with its target, and which of them
+                                     are above and below it only by the order that tied_items gives equal items
 
 Axis legend: U test users, B users of a batch, N items.
 """
@@ -14,10 +15,12 @@ import torch
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.prefix_rows import training_counts
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.tied_items import SPAN
 
 KIND = "user ranks"
 FILE_NAME = "ranks.safetensors"
 REMEDY = "give the folder of a run"
+COUNTS = ("above", "level", "target_count", "tied_above", "tied_below")
 
 
 def follows_from_ranks(metric):
@@ -35,12 +38,23 @@ class UserRanks:
         above (np.ndarray): [U] items with a higher score than the target.
         level (np.ndarray): [U] other items with the same score; items with equal codes have equal scores.
         target_count (np.ndarray): [U] interactions of the target item in the training split.
+        tied_above, tied_below (np.ndarray, optional): [U] items that the model cannot tell from the target and that
+            were put above or below it; none by default.
     """
 
     user_ids: list
     above: np.ndarray
     level: np.ndarray
     target_count: np.ndarray
+    tied_above: np.ndarray = None
+    tied_below: np.ndarray = None
+
+    def ties_by_chance(self):
+        """Return the ranks with items that a model cannot tell apart in random order, as a plain top-k leaves them."""
+        if self.tied_above is None:
+            return self
+        level = self.level + self.tied_above + self.tied_below
+        return UserRanks(self.user_ids, self.above - self.tied_above, level, self.target_count)
 
     def metric(self, name):
         """Return a metric of each user, [U] float64: its expected value where ties are put in random order.
@@ -62,14 +76,15 @@ class UserRanks:
 
     def save(self, folder):
         """Write the ranks into a run's folder."""
-        tensors = {name: np.asarray(getattr(self, name), np.int32) for name in ("above", "level", "target_count")}
+        arrays = {name: getattr(self, name) for name in COUNTS}
+        tensors = {name: np.asarray(array, np.int32) for name, array in arrays.items() if array is not None}
         artifacts.write_artifact(Path(folder) / FILE_NAME, KIND, tensors, {}, self.user_ids)
 
     @classmethod
     def load(cls, folder):
         """Read the ranks of a run; see `artifacts.read_artifact` for the errors."""
         tensors, user_ids, _ = artifacts.read_artifact(Path(folder) / FILE_NAME, KIND, REMEDY)
-        return cls(user_ids, tensors["above"], tensors["level"], tensors["target_count"])
+        return cls(user_ids, *(tensors.get(name) for name in COUNTS))
 
 
 class RankCollector:
@@ -77,10 +92,13 @@ class RankCollector:
 
     Args:
         train_data (TrainDataLoader): of the training split, whose interactions are counted.
+        model (torch.nn.Module, optional): whose scores they are; it may have `tied_items`.
     """
 
-    def __init__(self, train_data):
+    def __init__(self, train_data, model=None):
         self.dataset, self.parts = train_data._dataset, []
+        tied_items = getattr(model, "tied_items", None)
+        self.group = tied_items.group if tied_items is not None and tied_items.any else None
 
     def add(self, interaction, scores, rows, items):
         """Count the items above and level with each target; a score that is no number counts as above.
@@ -94,21 +112,26 @@ class RankCollector:
         target = scores.gather(1, items[:, None].to(scores.device))
         above = (~(scores <= target)).sum(dim=1)
         level = (scores == target).sum(dim=1) - 1
+        tied = [torch.zeros_like(above)] * 2
+        if self.group is not None:
+            same = self.group[items.to(self.group.device)][:, None] == self.group
+            same &= (scores - target).abs() <= 3 * SPAN  # ids, or what a history adds, may tell them apart after all
+            tied = [(same & (scores > target)).sum(dim=1), (same & (scores < target)).sum(dim=1)]
         users = interaction[self.dataset.uid_field][rows.to(interaction[self.dataset.uid_field].device)]
-        self.parts.append(torch.stack([part.cpu() for part in (users, items, above, level.clamp(min=0))]))
+        self.parts.append(torch.stack([part.cpu() for part in (users, items, above, level.clamp(min=0), *tied)]))
 
     def ranks(self):
         """Return the `UserRanks` collected so far, or None where not every user has one target ranked in full."""
         if not self.parts:
             return None
-        users, items, above, level = torch.cat(self.parts, dim=1).numpy()
+        users, items, *counts = torch.cat(self.parts, dim=1).numpy()
         user_ids = [str(token) for token in self.dataset.field2id_token[self.dataset.uid_field][users]]
         if len(set(user_ids)) < len(user_ids):  # a split by ratio or time
             return None
         order = sorted(range(len(user_ids)), key=user_ids.__getitem__)
-        return UserRanks(
-            [user_ids[row] for row in order], above[order], level[order], training_counts(self.dataset)[items[order]]
-        )
+        above, level, *tied = (count[order] for count in counts)
+        target_count = training_counts(self.dataset)[items[order]]
+        return UserRanks([user_ids[row] for row in order], above, level, target_count, *tied)
 
     def save(self, folder):
         """Write the ranks into a run's folder, if there are any."""

@@ -41,6 +41,7 @@ class CodeEngine:
         self.placed = None if self.neighbours is None or not len(self.neighbours) else self._place(known)
         popularity = F.pad(torch.from_numpy(catalogue.popularity), (1, 0))
         self.tied_items = TiedItems(F.pad(codes, (0, 0, 1, 0)), popularity, config["tied_items"]).to(model.device)
+        del self.tied_items.group  # memory; only an evaluation reads it
 
     def _place(self, known):
         """Return the L2-normalised vectors [A, H] of the added items; those of an earlier engine are taken over."""

@@ -26,6 +26,10 @@ class TiedItems(nn.Module):
         order (str): "unseen_popular": items of the history come last, then by popularity; "popular": by popularity
             alone; "arbitrary": scores are left as they are.
 
+    Attributes:
+        any (bool): whether there is anything to put in order.
+        group (torch.IntTensor): [N] the same number for items of the same features, -1 for the padding item.
+
     Raises:
         VQRecError: no such order.
     """
@@ -33,13 +37,16 @@ class TiedItems(nn.Module):
     def __init__(self, features, popularity=None, order="unseen_popular"):
         super().__init__()
         refuse_other("tied_items", order, ORDERS)
-        shift, tied = popularity_shift(features[1:].cpu().numpy(), None if popularity is None else popularity[1:])
+        group, sizes = groups(np.ascontiguousarray(features[1:].cpu().numpy()))
+        tied = sizes[group] > 1
+        shift = popularity_shift(group, sizes, None if popularity is None else popularity[1:])
         self.any = order != "arbitrary" and bool(tied.any())
         seen_shift = SPAN * tied * (order == "unseen_popular")
         # derived from the data set anew each time, so no part of a checkpoint
         for name, values in {"popularity_shift": shift, "seen_shift": seen_shift}.items():
             padded = torch.from_numpy(np.concatenate([[0], values])).float()
             self.register_buffer(name, padded, persistent=False)
+        self.register_buffer("group", torch.from_numpy(np.concatenate([[-1], group])).int(), persistent=False)
 
     def shift_all(self, scores, item_seq):
         """Return the scores of all items with ties put in order.
@@ -67,27 +74,24 @@ class TiedItems(nn.Module):
         return scores - self.popularity_shift[items] - self.seen_shift[items] * seen
 
 
-def popularity_shift(features, popularity=None):
-    """Return what to subtract from the items' scores so that those of the same features come by popularity.
+def popularity_shift(group, sizes, popularity=None):
+    """Return what to subtract from the items' scores, [N] in [0, SPAN), so that those of one group come by popularity.
 
     Args:
-        features (np.ndarray): [N, D].
+        group (np.ndarray): [N] of each item.
+        sizes (np.ndarray): items of each group.
         popularity (array-like, optional): [N].
-
-    Returns:
-        tuple: np.ndarray [N] in [0, SPAN), and np.ndarray [N] bool, items whose features another one has too.
     """
-    count = len(features)
+    count = len(group)
     popularity = np.zeros(count) if popularity is None else np.asarray(popularity)
-    group, sizes = _groups(np.ascontiguousarray(features))
     order = np.lexsort((np.arange(count), -popularity, group))
     start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     rank = np.empty(count, dtype=np.int64)
     rank[order] = np.arange(count) - start[group[order]]
-    return SPAN * rank / sizes[group], sizes[group] > 1
+    return SPAN * rank / sizes[group]
 
 
-def _groups(features):
+def groups(features):
     """Return the group [N] of rows that are equal, and the number of rows in each group.
 
     Rows are compared through one number each, which takes a tenth of the time of sorting whole rows.

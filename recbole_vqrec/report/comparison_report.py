@@ -38,9 +38,13 @@ TEST = (
     "the seeds, plus that of each model's mean over seeds. \\* p < .05, \\*\\* p < .01 after Bonferroni correction for the "
     "lines of the table; none with a single seed, where p is about two trained models and not about their methods."
 )
+ONE_PRETRAINING = (
+    " All seeds of {names} start from one pre-trained run: p says nothing about another pre-training."
+)
 PUBLISHED = (
     "Published: VQ-Rec paper, WWW 2023, by the kind of model, whatever its row is called; pre-trained on five domains "
-    "there. VQRec from scratch stands beside its ablation without pre-training.{texts}"
+    "there. VQRec from scratch stands beside its ablation without pre-training. Here items that a model cannot tell "
+    "apart are in random order, as the papers' top-k leaves them; the main table has them in that of tied_items.{texts}"
 )
 COST = (
     "Medians over the seeds, one process each; seconds of training with validation, peak memory. Runs beside others on "
@@ -97,7 +101,7 @@ def _dataset_part(dataset, rows, plots, out):
     parts.append(markup.table(*tables.main_table(rows)))
     trials = {row.name: finished_trials(out, dataset, row.name) for row in rows}
     for title, table, note in (
-        ("VQRec against each", tables.significance_table(rows), TEST),
+        ("VQRec against each", tables.significance_table(rows), TEST + _one_pretraining(rows)),
         ("Beside the published numbers", tables.published_table(rows), PUBLISHED.format(texts=_language_models(rows))),
         ("Sparse items", tables.group_table(rows), "Groups of like size by the target item's training interactions."),
         ("Cost", tables.cost_table(rows), COST),
@@ -118,6 +122,12 @@ def _ablations_below(out):
             ablated, compared = split_off(rows)
             parts += ablation_part(dataset, ablated, compared) if ablated else []
     return parts
+
+
+def _one_pretraining(rows):
+    """Return a sentence about the rows whose seeds share a checkpoint; "" where there are none."""
+    names = [row.name for row in rows if row.pretrained]
+    return ONE_PRETRAINING.format(names=", ".join(names)) if names else ""
 
 
 def _language_models(rows):

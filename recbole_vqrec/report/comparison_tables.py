@@ -57,7 +57,10 @@ def significance_table(rows):
 
 
 def published_table(rows):
-    """Return header and lines of our numbers beside the published ones, where the data set is the paper's."""
+    """Return header and lines of our numbers beside the published ones, where the data set is the paper's.
+
+    Ours are those with ties in random order: the papers have no rule for them.
+    """
     found = {row.name: published_row(row.model, row.pretrained, row.dataset, row.results[0]["statistics"])
              for row in rows}  # fmt: skip
     found = {name: published for name, published in found.items() if published}
@@ -71,10 +74,11 @@ def published_table(rows):
     for row in rows:
         if row.name in found:
             paper, pretrained = found[row.name]
-            cells = [f"{value:.4f}" for metric in metrics for value in (row.mean(metric), paper[metric])]
+            here = {metric: row.mean_with_ties_by_chance(metric) for metric in metrics}
+            cells = [f"{value:.4f}" for metric in metrics for value in (here[metric], paper[metric])]
             where = {(True, True): "here, paper", (False, True): "paper only", (True, False): "here only"}
             told = where.get((row.pretrained, pretrained), "no")
-            lines.append([row.name, told, *cells, f"{row.mean(lead) / paper[lead]:.2f}"])
+            lines.append([row.name, told, *cells, f"{here[lead] / paper[lead]:.2f}"])
     return header, lines
 
 
@@ -134,7 +138,7 @@ def options_table(rows):
     shared = _shared(rows)
     lines = []
     for row in rows:
-        options = row.results[0]["run_options"]
+        options = {**row.of_recipe(), **row.results[0]["run_options"]}
         own = _told({name: value for name, value in options.items() if name not in shared})
         lines.append([row.name, own or "no others"])
     return ["model", "options"], lines

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_vqrec.comparison.inputs import NO_MATTER
+from recbole_vqrec.defaults import own_defaults
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.evaluation.user_ranks import UserRanks
 from recbole_vqrec.report.metric_names import leading_metric, ranked_metrics
@@ -44,6 +45,13 @@ class Row:
         preset = (options.get("presets") or {}).get(options.get("preset"), {})
         return result["stage"] == "finetune" and bool(preset.get("load", True))
 
+    def of_recipe(self):
+        """Return the options that the row has by its recipe, which may give models different ones."""
+        options, stage = self.results[0]["options"], self.results[0]["stage"]
+        plain = own_defaults(self.model, stage=stage)
+        of_recipe = own_defaults(self.model, stage=stage, recipe=options.get("recipe") or "paper")
+        return {name: options.get(name) for name, value in of_recipe.items() if plain.get(name) != value}
+
     def users(self, metric):
         """Return the metric of each user with each seed, [S, U]."""
         return np.stack([ranks.metric(metric) for ranks in self.ranks])
@@ -51,6 +59,10 @@ class Row:
     def mean(self, metric):
         """Return the mean over users and seeds."""
         return float(self.users(metric).mean())
+
+    def mean_with_ties_by_chance(self, metric):
+        """Return the mean with items that a model cannot tell apart in random order, as published figures have it."""
+        return float(np.mean([ranks.ties_by_chance().metric(metric) for ranks in self.ranks]))
 
     def deviation(self, metric):
         """Return the standard deviation between seeds, or None with one seed."""

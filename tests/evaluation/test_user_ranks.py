@@ -9,6 +9,7 @@ from recbole_vqrec import quick_start
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import RankCollector, UserRanks, training_counts
+from recbole_vqrec.model.tied_items import TiedItems
 
 
 def ranks(above, level):
@@ -48,6 +49,46 @@ def test_scores_are_counted_above_and_level(tiny):
     by_user = dict(zip(found.user_ids, zip(found.above, found.level)))
     assert by_user == {names[3]: (1, 1), names[1]: (1, 0), names[2]: (0, 0)}
     assert found.user_ids == sorted(found.user_ids)
+
+
+class Tied:
+    """A model whose items 1, 3 and 4 have the same codes."""
+
+    def __init__(self, order):
+        codes = torch.tensor([[0], [7], [5], [7], [7]])
+        self.tied_items = TiedItems(codes, torch.tensor([0, 1, 9, 5, 2]), order)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ties_by_chance_are_those_of_unordered_scores(tiny, seed):
+    train_data = data_preparation(small_config(), create_dataset(small_config()))[0]
+    scores = torch.from_numpy(np.random.default_rng(seed).random((3, 5))).float()
+    scores[:, [3, 4]] = scores[:, [1]]
+    scores[2, 4] += 0.5  # an embedding of its id tells it apart
+    scores[:, 0] = -np.inf
+    rows, items, histories = torch.arange(3), torch.tensor([3, 2, 1]), torch.tensor([[3, 0], [1, 4], [4, 2]])
+    found = {}
+    for order in ("unseen_popular", "arbitrary"):
+        model = Tied(order)
+        collector = RankCollector(train_data, model)
+        shifted = model.tied_items.shift_all(scores.clone(), histories)
+        collector.add(Interaction({"user_id": torch.tensor([3, 1, 2])}), shifted, rows, items)
+        found[order] = collector.ranks()
+    by_chance, arbitrary = found["unseen_popular"].ties_by_chance(), found["arbitrary"]
+    for name in ("above", "level"):
+        assert getattr(by_chance, name).tolist() == getattr(arbitrary, name).tolist()
+        assert getattr(arbitrary.ties_by_chance(), name).tolist() == getattr(arbitrary, name).tolist()
+    assert found["unseen_popular"].level.tolist() == [0, 0, 0] and arbitrary.level.max() == 2
+
+
+def test_ties_are_stored(tmp_path):
+    made = UserRanks(["u1", "u2"], np.array([3, 1]), np.array([0, 1]), np.array([5, 6]), np.array([2, 0]), np.array([1, 0]))
+    made.save(tmp_path)
+    read = UserRanks.load(tmp_path)
+    assert read.above.tolist() == [3, 1] and read.ties_by_chance().above.tolist() == [1, 1]
+    assert read.ties_by_chance().level.tolist() == [3, 1]
+    ranks([4], [2]).save(tmp_path)
+    assert UserRanks.load(tmp_path).ties_by_chance().level.tolist() == [2]
 
 
 def test_a_run_keeps_ranks_that_give_its_metrics(tiny):

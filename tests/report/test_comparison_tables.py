@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,29 @@ def test_groups_cost_and_options():
     assert tables.cost_table(rows)[1][0] == ["SASRec", "1,000", "2", "5", "2.5", "3", "1", "1"]
     assert tables.shared_options(rows) == "epochs 3"
     assert tables.options_table(rows)[1] == [["SASRec", "no others"], ["VQRec", "learning_rate 0.1"]]
+
+
+def test_what_a_recipe_gives_each_row_is_told():
+    given = {"co_occurrence_weight": 1, "seen_weight": "auto"}
+    of_texts = {"item_representation": "code+text+id", "text_similarity_weight": 2}
+    rows = [row("SASRec", THIRD, recipe="best"), row("VQRec", BEST, recipe="best")]
+    for each, options in zip(rows, (given, {**given, **of_texts})):
+        each.results[0]["options"].update(options)
+    assert tables.shared_options(rows) == "recipe best"
+    assert tables.options_table(rows)[1] == [
+        ["SASRec", "co_occurrence_weight 1, seen_weight auto"],
+        ["VQRec", "co_occurrence_weight 1, item_representation code+text+id, seen_weight auto, text_similarity_weight 2"],
+    ]
+
+
+def test_published_numbers_stand_beside_ours_with_ties_by_chance():
+    ordered = row("VQRec", [0, 0, 0, 0])
+    zeros, ones = np.zeros(4, int), np.ones(4, int)
+    tied = dataclasses.replace(ordered.ranks[0], tied_above=zeros, tied_below=ones)
+    found = dataclasses.replace(ordered, ranks=[tied])
+    assert found.mean("ndcg@10") == 1 and found.mean_with_ties_by_chance("ndcg@10") == pytest.approx((1 + 0.63093) / 2)
+    header, [line] = tables.published_table([found])
+    assert dict(zip(header, line))["N@10 here"] == "0.8155"
 
 
 def test_rows_come_in_the_papers_order_and_have_the_same_users(tmp_path):
