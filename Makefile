@@ -1,5 +1,5 @@
 # make demo   the whole job on the embedded data set      make test   the tests
-# Both create .venv with the pinned versions first. For another interpreter: make demo PYTHON=python3.12
+# Both create .venv with the pinned versions first. For another interpreter: make clean demo PYTHON=python3.12
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -17,7 +17,7 @@ benchmark: $(VENV)/.installed
 	$(BIN)/python benchmarks/train_epoch.py
 
 # torch first and alone, so that no other package brings another build of it; then RecBole without its pins, because
-# its ray (<= 2.6.3) cannot be resolved from Python 3.12 on and is not needed (recbole_vqrec/compat.py).
+# from Python 3.12 on its ray (<= 2.6.3) cannot be resolved and is not needed (recbole_vqrec/compat.py).
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
@@ -27,4 +27,4 @@ $(VENV)/.installed: setup.py constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) log log_tensorboard saved
+	rm -rf $(VENV) log log_tensorboard

@@ -87,14 +87,24 @@ def own_defaults(model, dataset=None, stage="train", recipe="paper"):
 
 
 @functools.lru_cache(maxsize=None)
+def options_of_models():
+    """Return every option name that the props of some model, ours or RecBole's, define."""
+    files = [*props_folder().glob("model/*.yaml"), *_recbole_properties().glob("model/*.yaml")]
+    return frozenset(name for file in files for name in _read_props(file))
+
+
+@functools.lru_cache(maxsize=None)
 def known_options():
     """Return every option name that RecBole's or our props, or RecBole's argument lists, define."""
     from recbole.utils import dataset_arguments, evaluation_arguments, general_arguments, training_arguments
 
     names = LAUNCH_OPTIONS | UNLISTED_OPTIONS
     names = names.union(dataset_arguments, evaluation_arguments, general_arguments, training_arguments)
-    recbole_properties = Path(recbole.config.__file__).resolve().parent.parent / "properties"
-    for file in [*props_folder().rglob("*.yaml"), *recbole_properties.rglob("*.yaml")]:
+    for file in [*props_folder().rglob("*.yaml"), *_recbole_properties().rglob("*.yaml")]:
         if file.name not in ("url.yaml", "kg_url.yaml", "comparison.yaml"):
             names.update(_read_props(file))
     return frozenset(names)
+
+
+def _recbole_properties():
+    return Path(recbole.config.__file__).resolve().parent.parent / "properties"

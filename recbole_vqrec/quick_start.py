@@ -9,7 +9,8 @@ from recbole.data import data_preparation
 from recbole.utils import init_seed
 
 from recbole_vqrec import distributed, registry
-from recbole_vqrec.config import Config, stage_options
+from recbole_vqrec.comparison.tuning import stated_options
+from recbole_vqrec.config import Config, external_options, stage_options
 from recbole_vqrec.data.dataset import create_dataset, item_ids_of, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
 from recbole_vqrec.evaluation.user_ranks import RankCollector
@@ -79,7 +80,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
 
     # 5. test the best epoch
     best_valid_score, best_valid_result = trainer.best_validation(valid_data, best) if saved else best
-    trainer.rank_collector = RankCollector(train_data)
+    trainer.rank_collector = RankCollector(train_data, network)
     test_result = trainer.evaluate(test_data, load_best_model=saved, show_progress=False)
     result = {
         "model": config["model"],
@@ -158,6 +159,8 @@ def _batches(config, data):
 def compare(models, dataset, config_file_list=None, config_dict=None):
     """Run several models on the same split with the same options, and write one table.
 
+    Each has what props/comparison.yaml states for it, the size of VQRec for example, where no option given says more.
+
     Args:
         models (list of str): model names.
         dataset, config_file_list, config_dict: as `run`.
@@ -167,8 +170,11 @@ def compare(models, dataset, config_file_list=None, config_dict=None):
     """
     for name in models:
         registry.entry(name)  # an unknown model stops the comparison before the first one is trained
-    results = [run(name, dataset, config_file_list, config_dict) for name in models]
-    folder = Path(Config(models[0], dataset, config_file_list, config_dict)["checkpoint_dir"])
+    given = {**external_options(config_file_list), **(config_dict or {})}
+    dataset = dataset or given.get("dataset")
+    options = {name: {**stated_options(name, dataset), **given} for name in models}
+    results = [run(name, dataset, None, dict(options[name])) for name in models]
+    folder = Path(Config(models[0], dataset, None, options[models[0]])["checkpoint_dir"])
     return results, run_table.write_table(folder, results)
 
 

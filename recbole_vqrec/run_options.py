@@ -5,14 +5,14 @@ from logging import getLogger
 from recbole_vqrec import registry
 from recbole_vqrec.config import Config, external_options
 from recbole_vqrec.data.text_options import refuse_other_text_options
-from recbole_vqrec.defaults import own_defaults, read_props
+from recbole_vqrec.defaults import options_of_models, own_defaults
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.resume import resume_point
 
 OF_OPTIMIZER = ("learner", "learning_rate", "weight_decay")  # its state is in the checkpoint
 OF_BATCHES = (  # what the steps of an epoch follow from
-    "seed", "train_batch_size", "max_tokens", "window_stride", "training_batches", "domain_sampling",
+    "seed", "train_batch_size", "max_tokens", "window_stride", "training_batches", "domain_sampling", "validate",
 )  # fmt: skip
 OF_FINETUNING = ("checkpoint", "preset", "finetune_stages")  # what a run without its stage would be mistaken for
 
@@ -67,13 +67,19 @@ def _refuse_options_of_finetuning(config):
 
 
 def tell_what_is_not_read(config):
-    """Log options that were given, in a file that serves all stages for example, and that another stage would read."""
-    read = own_defaults(config["model"], stage=config["stage"])
+    """Log options that were given, in a file that serves all runs for example, and that another would read."""
+    model = config["model"]
+    read = own_defaults(model, stage=config["stage"])
     others = [name for name in config.external_config_dict if name not in read and not _of_model(name, config)]
     for stage in ("finetune", "pretrain"):
-        given = [name for name in others if name in read_props(f"{stage}.yaml")]
+        of_stage = own_defaults(model, stage=stage)
+        given = [name for name in others if name in of_stage]
         if given:
             getLogger().warning(f"not read, of stage {stage}: {examples(given, 8)}")
+        others = [name for name in others if name not in of_stage]
+    given = [name for name in others if name in options_of_models()]
+    if given and config.model_class.__module__.startswith(("recbole.", "recbole_vqrec.")):  # others may read any
+        getLogger().warning(f"not read by {model}: {examples(given, 8)}")
 
 
 def _of_model(name, config):

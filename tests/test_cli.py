@@ -7,9 +7,11 @@ import pytest
 from click.testing import CliRunner
 from small import ROOT, SMALL
 
+from recbole_vqrec import quick_start
 from recbole_vqrec.cli import main
 from recbole_vqrec.cli.run import options_of
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.report import run_table
 
 ARGUMENTS = [f"--{name}={value}" for name, value in SMALL.items()]
 
@@ -25,6 +27,27 @@ def call(*arguments):
 def test_help_shows_an_example(command):
     output = call(*command, "--help").output
     assert "Usage:" in output and (command in ([], ["preprocess"]) or "Example:" in output)
+
+
+@pytest.mark.parametrize("command", ["run", "pretrain", "finetune", "evaluate", "ablate", "compare"])
+def test_help_has_a_short_form(command):
+    assert call(command, "-h").output.startswith("Usage:")
+
+
+def test_models_of_one_table_have_the_same_size(monkeypatch):
+    ran = {}
+
+    def run(model, dataset, config_files, options):
+        ran[model] = options
+
+    monkeypatch.setattr(quick_start, "run", run)
+    monkeypatch.setattr(run_table, "write_table", lambda folder, results: folder)
+    quick_start.compare(["VQRec", "SASRec"], "Scientific", None, {"hidden_dropout_prob": 0.3, "attn_dropout_prob": 0.3})
+    assert ran["SASRec"] == {
+        "hidden_size": 300, "inner_size": 256, "hidden_dropout_prob": 0.3, "attn_dropout_prob": 0.3
+    }  # fmt: skip
+    quick_start.compare(["SASRec"], "tiny", None, {"hidden_size": 16})
+    assert ran["SASRec"]["hidden_size"] == 16
 
 
 def test_run_prints_the_table_and_the_checkpoint(tiny):
@@ -52,6 +75,7 @@ def test_several_models_make_one_table(tiny):
             "unknown option 'codebok', did you mean 'codebooks'?",
         ),
         (["run", "--model=VQRec", "--dataset=tiny", "epochs=3"], "argument 'epochs=3': write options as --name=value"),
+        (["run", "--stage=finetune"], "no model given; say --model=NAME"),
         (["run", "--model=VQRec", "--dataset=none"], "dataset/none: data set folder not found"),
         (["run", "--model=VQRec", "--dataset=tiny", "--config_files=none.yaml"], "none.yaml: config file not found"),
         (["embed", "--dataset=tiny", "--text-columns=titel"], "text column 'titel' not found, did you mean 'title'?"),

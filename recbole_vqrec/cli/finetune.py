@@ -1,5 +1,7 @@
 """`recbole-vqrec finetune`: a pre-trained model -> a model of a new domain."""
 
+import functools
+
 import click
 
 from recbole_vqrec.cli.common import one_line_errors
@@ -19,13 +21,20 @@ def finetune(dataset, checkpoint, preset, config_files, arguments):
     \b
     Example: recbole-vqrec finetune --dataset Scientific --checkpoint saved/VQRec-GBTT-... --preset inductive
              recbole-vqrec finetune --dataset Scientific --checkpoint RUN --learning_rate=0.003 --permutation=hard
+    Several: torchrun --nproc_per_node 4 -m recbole_vqrec finetune --dataset Scientific ..., or --nproc=4
     """
-    from recbole_vqrec import quick_start
+    from recbole_vqrec import distributed
+
+    options = {**options_of(arguments), **({"preset": preset} if preset else {})}
+    distributed.spawn(functools.partial(_finetune, dataset, checkpoint, (config_files or "").split() or None), options)
+
+
+def _finetune(dataset, checkpoint, config_files, options):
+    """Fine-tune in this process and say what came out."""
+    from recbole_vqrec import distributed, quick_start
     from recbole_vqrec.report import run_table
     from recbole_vqrec.trainer.checkpoint import checkpoint_file
 
-    options = options_of(arguments)
-    if preset:
-        options["preset"] = preset
-    result = quick_start.finetune(dataset, checkpoint, (config_files or "").split() or None, options)
-    click.echo(f"\n{run_table.table([result])}\n\n{checkpoint_file(result['run'])}")
+    result = quick_start.finetune(dataset, checkpoint, config_files, options)
+    if distributed.is_first():
+        click.echo(f"\n{run_table.table([result])}\n\n{checkpoint_file(result['run'])}")

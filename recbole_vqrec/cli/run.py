@@ -7,7 +7,7 @@ import click
 from recbole_vqrec.cli.common import one_line_errors
 from recbole_vqrec.errors import VQRecError
 
-RECBOLE_STYLE = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
+RECBOLE_STYLE = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]}
 
 
 def options_of(arguments):
@@ -46,7 +46,7 @@ def _run_here(options):
     from recbole_vqrec.trainer.checkpoint import checkpoint_file
 
     taken = _split(options)
-    if not any(taken.values()) and not options.get("resume"):
+    if not any(taken.values()) and not options.keys() & {"resume", "stage", "checkpoint"}:
         from recbole_vqrec.demo import demo
 
         return demo(config_dict=options)

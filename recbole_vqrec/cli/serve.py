@@ -32,7 +32,7 @@ def serve(run, host, port, token):
 
         from recbole_vqrec.serving.app import LOOPBACK, create_app
     except ImportError as error:
-        raise VQRecError(f"{error.name} is not installed; run pip install 'recbole-vqrec[serve]'") from error
+        raise VQRecError(f"{error.name} is not installed; run pip install -c constraints.txt '.[serve]'") from error
     import torch
 
     torch.set_num_threads(1)  # requests run side by side

@@ -34,14 +34,18 @@ def codes_path(folder, dataset, options):
     return artifacts.codes_file(folder, dataset, given or codes_name(options))
 
 
-def encode_command(dataset, options):
+def encode_command(dataset, options, domains=()):
     """Return the command that makes the code file of these options, each that is not the default written out.
 
     Args:
         dataset (str): data set name.
         options (mapping): of props/item_codes.yaml.
+        domains (sequence of str): where they are encoded jointly, with a quantizer of their own.
     """
-    defaults, words = read_props("item_codes.yaml"), [f"recbole-vqrec encode --dataset {dataset}"]
+    what = f"--datasets {','.join(domains)} --name {dataset}" if domains else f"--dataset {dataset}"
+    defaults, words = read_props("item_codes.yaml"), [f"recbole-vqrec encode {what}"]
+    if domains:
+        options = {**options, "reuse_quantizer": defaults["reuse_quantizer"]}
     for name in ("plm", "quantizer", "codebooks", "codes_per_codebook", "whiten", "reuse_quantizer"):
         if options[name] != defaults[name]:
             words.append(f"--{name.replace('_', '-')} {options[name]}")
@@ -96,7 +100,7 @@ def _one_file(path, dataset, config):
 
 def _of_domains(data_path, domains, dataset, config):
     """Return the codes of all domains under the merged data set's item ids."""
-    remedy = f"run 'recbole-vqrec encode --datasets {','.join(domains)} --name {dataset}'"
+    remedy = f"run '{encode_command(dataset, config, domains)}'"
     item_ids, codes, layouts = {}, [], {}
     for domain in domains:
         path = codes_path(data_path / domain, domain, config)

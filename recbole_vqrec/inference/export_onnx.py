@@ -94,7 +94,7 @@ def export_onnx(recommender, path):
         import onnxruntime
         import onnxscript  # noqa: F401, torch's exporter needs it
     except ImportError as error:
-        raise VQRecError(f"{error.name} is not installed; run pip install 'recbole-vqrec[export]'") from error
+        raise VQRecError(f"{error.name} is not installed; run pip install -c constraints.txt '.[export]'") from error
     engine, limit = recommender.served.engine, recommender.config["MAX_ITEM_LIST_LENGTH"]
     module, free_length = _module(engine)
     draw = np.random.default_rng(0)

@@ -24,7 +24,7 @@ class ContrastivePretraining:
     a code look-up, so a process forms the in-batch items of all processes itself: nothing is gathered but gradients.
 
     Args:
-        config (Config): options of props/pretrain.yaml, and loss_chunk.
+        config (Config): options of props/model/VQRec.pretrain.yaml, and loss_chunk.
         dataset: gives `codes_per_codebook` and `item_frequency` [N], the share of each item among the targets.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_vqrec import artifacts, provenance
-from recbole_vqrec.data.item_code_table import codes_path
+from recbole_vqrec.data.item_code_table import codes_path, encode_command
 from recbole_vqrec.errors import VQRecError, refuse_other
 from recbole_vqrec.preprocess.domain_ids import merged_item_ids
 from recbole_vqrec.quantization.domain import Domain, refuse_different
@@ -124,7 +124,9 @@ def reuse_remedy(options):
     named = str(options["reuse_quantizer"])
     if named.endswith(".safetensors"):
         return "set reuse_quantizer to a data set or to another code file"
-    return f"run 'recbole-vqrec encode --dataset {named}' first"
+    options = {**options, "reuse_quantizer": None}
+    alone, jointly = encode_command(named, options), encode_command(named, options, ["A", "B"])
+    return f"run '{alone}' first, or for several data sets '{jointly}'"
 
 
 def _stored_quantizer(file, models, options):

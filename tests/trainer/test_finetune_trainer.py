@@ -416,10 +416,26 @@ def test_a_model_without_pre_training_is_not_pre_trained(tiny, model):
 
 def test_options_of_another_stage_are_said_to_be_of_no_use(tiny, caplog):
     with caplog.at_level("WARNING"):
-        quick_start.run("VQRec", "tiny", None, {**OPTIONS, "permutation": "soft", "semi_synthetic_negatives": 2})
+        given = {"permutation": "soft", "semi_synthetic_negatives": 2, "experts": 3, "embedding_size": 8}
+        quick_start.run("VQRec", "tiny", None, {**OPTIONS, **given})
     said = [record.getMessage() for record in caplog.records]
     assert "not read, of stage finetune: permutation_start, permutation" in said
     assert "not read, of stage pretrain: semi_synthetic_negatives" in said
+    [others] = [line for line in said if line.startswith("not read by VQRec: ")]
+    assert others.endswith(", experts, embedding_size")
+
+
+def test_the_objective_of_vqrec_is_said_not_to_be_that_of_others(other, caplog):
+    with caplog.at_level("WARNING"):
+        quick_start.pretrain(None, "tiny", "SASRecText", None, {**OPTIONS, "sampled_negatives": 4})
+    assert any("not read by SASRecText: " in line and "sampled_negatives" in line for line in caplog.messages)
+
+
+def test_finetune_starts_several_processes(monkeypatch):
+    started = []
+    monkeypatch.setattr("recbole_vqrec.distributed.spawn", lambda function, options: started.append(options))
+    result = CliRunner().invoke(main, ["finetune", "--dataset", "tiny", "--checkpoint", "x", "--preset", "full", "--nproc=4"])
+    assert result.exit_code == 0 and started == [{"nproc": "4", "preset": "full"}]
 
 
 def test_a_stage_that_contradicts_the_command(pretrained):
