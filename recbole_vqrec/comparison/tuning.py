@@ -23,9 +23,9 @@ def stated_options(model, dataset):
 
 
 def trials(run, budget, given=()):
-    """Return the trials of a row: what it would be run with untuned, and points of its grid in props/comparison.yaml.
+    """Return the trials of a row: what it would be run with otherwise, and points of its grid in props/comparison.yaml.
 
-    The untuned point is always tried, so that tuning cannot leave a model worse on validation than it was.
+    What it would be run with is always tried, so that tuning cannot leave a model worse on validation than it was.
 
     Args:
         run (Run): a run of the row, whose seed and options all trials share.
@@ -42,8 +42,8 @@ def trials(run, budget, given=()):
         return []
     points = list(ParameterGrid(grid))
     random.Random(0).shuffle(points)
-    untuned = _untuned(run, grid)
-    tried = [untuned, *(point for point in points if point != untuned)][:budget]
+    own = _in_force(run, grid)
+    tried = [own, *(point for point in points if point != own)][:budget]
     return [
         Run(run.out, run.dataset, run.row, run.model, run.seed, {**run.options, **point}, point) for point in tried
     ]
@@ -64,7 +64,7 @@ def best_trial(tried, results):
     return max(finished, key=lambda pair: sign * pair[1]["best_valid_score"])[0]
 
 
-def _untuned(run, names):
+def _in_force(run, names):
     """Return the values that a run has of the options named."""
     try:
         config = Config(run.model, run.dataset, None, dict(run.options))

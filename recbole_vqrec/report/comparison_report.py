@@ -36,7 +36,8 @@ TIES = (
 TEST = (
     "Of no difference, over test users and seeds: the variance of the mean over users, each user's metric averaged over "
     "the seeds, plus that of each model's mean over seeds. \\* p < .05, \\*\\* p < .01 after Bonferroni correction for the "
-    "lines of the table; none with a single seed, where p is about two trained models and not about their methods."
+    "lines of the table; none with a single seed, where p is about two trained models and not about their methods. The "
+    "last columns have items that a model cannot tell apart in random order: tied_items is of no help to models of ids."
 )
 ONE_PRETRAINING = (
     " All seeds of {names} start from one pre-trained run: p says nothing about another pre-training."

@@ -41,18 +41,21 @@ def main_table(rows):
 def significance_table(rows):
     """Return header and lines of each row of VQRec against each other model, and of the first against its others.
 
-    Each line has difference, interval and p; there is none without VQRec.
+    Each line has difference, interval and p, and difference and p with ties by chance; there is none without VQRec.
     """
     own, metric = ours(rows), shown_leading_metric(rows)
-    header = ["", "against", f"{short_name(metric)} difference", "95 % interval", "p", ""]
+    header = ["", "against", f"{short_name(metric)} difference", "95 % interval", "p", "", "ties by chance", "p", ""]
     pairs = [(row, other) for row in own for other in rows if other.model != OURS]
     pairs += [(own[0], other) for other in own[1:]]
     lines = []
     for row, other in pairs:
-        test = paired_test(row.users(metric), other.users(metric))
-        interval = f"{test.low:+.4f} to {test.high:+.4f}"
-        stars = Markup(test.stars(len(pairs)).replace("*", "\\*"))
-        lines.append([row.name, other.name, f"{test.difference:+.4f}", interval, f"{test.p_value:.2g}", stars])
+        ordered, by_chance = (paired_test(row.users(metric, ties), other.users(metric, ties)) for ties in (False, True))
+        told = []
+        for test in (ordered, by_chance):
+            stars = Markup(test.stars(len(pairs)).replace("*", "\\*"))
+            told.append([f"{test.difference:+.4f}", f"{test.p_value:.2g}", stars])
+        told[0].insert(1, f"{ordered.low:+.4f} to {ordered.high:+.4f}")
+        lines.append([row.name, other.name, *told[0], *told[1]])
     return header, lines
 
 
@@ -74,7 +77,7 @@ def published_table(rows):
     for row in rows:
         if row.name in found:
             paper, pretrained = found[row.name]
-            here = {metric: row.mean_with_ties_by_chance(metric) for metric in metrics}
+            here = {metric: row.mean(metric, ties_by_chance=True) for metric in metrics}
             cells = [f"{value:.4f}" for metric in metrics for value in (here[metric], paper[metric])]
             where = {(True, True): "here, paper", (False, True): "paper only", (True, False): "here only"}
             told = where.get((row.pretrained, pretrained), "no")

@@ -52,17 +52,19 @@ class Row:
         of_recipe = own_defaults(self.model, stage=stage, recipe=options.get("recipe") or "paper")
         return {name: options.get(name) for name, value in of_recipe.items() if plain.get(name) != value}
 
-    def users(self, metric):
-        """Return the metric of each user with each seed, [S, U]."""
-        return np.stack([ranks.metric(metric) for ranks in self.ranks])
+    def users(self, metric, ties_by_chance=False):
+        """Return the metric of each user with each seed, [S, U].
 
-    def mean(self, metric):
-        """Return the mean over users and seeds."""
-        return float(self.users(metric).mean())
+        Args:
+            metric (str): its name.
+            ties_by_chance (bool): items that a model cannot tell apart in random order, as published figures have them.
+        """
+        ranks = [each.ties_by_chance() for each in self.ranks] if ties_by_chance else self.ranks
+        return np.stack([each.metric(metric) for each in ranks])
 
-    def mean_with_ties_by_chance(self, metric):
-        """Return the mean with items that a model cannot tell apart in random order, as published figures have it."""
-        return float(np.mean([ranks.ties_by_chance().metric(metric) for ranks in self.ranks]))
+    def mean(self, metric, ties_by_chance=False):
+        """Return the mean over users and seeds; see `users`."""
+        return float(self.users(metric, ties_by_chance).mean())
 
     def deviation(self, metric):
         """Return the standard deviation between seeds, or None with one seed."""

@@ -134,9 +134,12 @@ def test_published_numbers_stand_beside_ours_with_ties_by_chance():
     zeros, ones = np.zeros(4, int), np.ones(4, int)
     tied = dataclasses.replace(ordered.ranks[0], tied_above=zeros, tied_below=ones)
     found = dataclasses.replace(ordered, ranks=[tied])
-    assert found.mean("ndcg@10") == 1 and found.mean_with_ties_by_chance("ndcg@10") == pytest.approx((1 + 0.63093) / 2)
+    assert found.mean("ndcg@10") == 1 and found.mean("ndcg@10", ties_by_chance=True) == pytest.approx((1 + 0.63093) / 2)
     header, [line] = tables.published_table([found])
     assert dict(zip(header, line))["N@10 here"] == "0.8155"
+    header, [line] = tables.significance_table([row("SASRec", THIRD), found])
+    assert header[2:] == ["N@10 difference", "95 % interval", "p", "", "ties by chance", "p", ""]
+    assert line[2] == "+0.7500" and line[6] == "+0.5655" and float(line[7]) > float(line[4])
 
 
 def test_rows_come_in_the_papers_order_and_have_the_same_users(tmp_path):
