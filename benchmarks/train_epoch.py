@@ -39,7 +39,9 @@ ROWS = {EPOCH: ".2f", MEMORY: ",.0f", EVALUATION: ".2f"}
 def prepare(folder, data):
     """Write the interaction files of Scientific, or synthetic ones of its size, and random codes for their items."""
     folder.mkdir(parents=True)
-    if data and Path(data).is_dir():
+    found = bool(data) and Path(data).is_dir()
+    print(f"sequences of {data}" if found else f"{data} is not there: synthetic sequences of the size of Scientific")
+    if found:
         for split in ("train", "valid", "test"):
             content = gzip.decompress((Path(data) / f"Scientific.{split}.inter.gz").read_bytes())
             (folder / f"Scientific.{split}.inter").write_bytes(content)
