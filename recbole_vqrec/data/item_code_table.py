@@ -44,9 +44,8 @@ def encode_command(dataset, options, domains=()):
     """
     what = f"--datasets {','.join(domains)} --name {dataset}" if domains else f"--dataset {dataset}"
     defaults, words = read_props("item_codes.yaml"), [f"recbole-vqrec encode {what}"]
-    if domains:
-        options = {**options, "reuse_quantizer": defaults["reuse_quantizer"]}
-    for name in ("plm", "quantizer", "codebooks", "codes_per_codebook", "whiten", "reuse_quantizer"):
+    names = ("plm", "quantizer", "codebooks", "codes_per_codebook", "whiten", "reuse_quantizer")
+    for name in names[:-1] if domains else names:
         if options[name] != defaults[name]:
             words.append(f"--{name.replace('_', '-')} {options[name]}")
     return " ".join(words)
