@@ -169,8 +169,11 @@ def read_artifact(path, kind, remedy):
         UnavailableError: as `read_manifest`, and if the arrays are not those that were written.
     """
     manifest = read_manifest(path, kind, remedy)
-    with safe_open(path, framework="numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    try:
+        with safe_open(path, framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:  # deleted or replaced meanwhile
+        raise UnavailableError(f"{path}: {kind} not readable any more ({error}); {remedy}") from error
     if content_hash(tensors) != manifest.get("content"):
         raise UnavailableError(f"{path}: content does not match its checksum, the file is damaged; {remedy}")
     item_ids = tensors.pop(ITEM_IDS_KEY, None)

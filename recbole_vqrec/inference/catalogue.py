@@ -173,7 +173,14 @@ class Change:
         """
         row = {item_id: index for index, item_id in enumerate(catalogue.item_ids)}
         here = [item_id in row and not catalogue.removed[row[item_id]] for item_id in self.item_ids]
-        left = [index for index, present in enumerate(here) if present == (self.texts is None)]
+        return self._of_rows([index for index, present in enumerate(here) if present == (self.texts is None)])
+
+    def without(self, item_ids):
+        """Return the change of all items but these."""
+        others = set(item_ids)
+        return self._of_rows([index for index, item_id in enumerate(self.item_ids) if item_id not in others])
+
+    def _of_rows(self, left):
         texts = None if self.texts is None else [self.texts[index] for index in left]
         features = {name: None if array is None else array[left] for name, array in self.features.items()}
         return Change([self.item_ids[index] for index in left], texts, features)

@@ -18,6 +18,7 @@ from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.inference.code_engine import CodeEngine
 from recbole_vqrec.inference.histories import padded
+from recbole_vqrec.model.next_item import NextItemModel
 
 TOLERANCE = 1e-4
 
@@ -28,17 +29,18 @@ class PaddedEncoder(nn.Module):
     Args:
         model (nn.Module): with `encoder`.
         vectors (torch.Tensor): code vectors [1 + D * M, H], or item vectors [1 + N, H].
+        normalised (bool): L2-normalise the states, as models that score by cosine do.
         offsets (torch.Tensor, optional): [D] flat id of the first code of each codebook; None where items are given.
     """
 
-    def __init__(self, model, vectors, offsets=None):
+    def __init__(self, model, vectors, normalised, offsets=None):
         super().__init__()
-        self.encoder, self.coded = model.encoder, offsets is not None
+        self.encoder, self.normalised, self.coded = model.encoder, normalised, offsets is not None
         self.register_buffer("vectors", vectors.detach().clone())
         self.register_buffer("offsets", torch.zeros(0) if offsets is None else offsets.long())
 
     def forward(self, items, lengths):
-        """Return the L2-normalised states [B, H] of codes [B, L, D] (0 .. M - 1) or item numbers [B, L] (from 1)."""
+        """Return the states [B, H] of codes [B, L, D] (0 .. M - 1) or item numbers [B, L] (from 1)."""
         if self.coded:
             hidden = F.embedding(items + self.offsets, self.vectors).mean(dim=2)
         else:
@@ -47,7 +49,8 @@ class PaddedEncoder(nn.Module):
         for attention, feed_forward in self.encoder.layers:
             hidden = feed_forward(self._attend(attention, hidden))
         last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, hidden.shape[2])
-        return F.normalize(hidden.gather(1, last).squeeze(1), dim=-1)
+        state = hidden.gather(1, last).squeeze(1)
+        return F.normalize(state, dim=-1) if self.normalised else state
 
     @staticmethod
     def _attend(attention, hidden):
@@ -132,10 +135,12 @@ def export_onnx(recommender, path):
 def _module(engine):
     """Return the module to export, and whether histories may be of any length."""
     if isinstance(engine, CodeEngine):
-        return PaddedEncoder(engine.model, engine.scorer.code_vectors, engine.scorer.offsets), True
+        return PaddedEncoder(engine.model, engine.scorer.code_vectors, True, engine.scorer.offsets), True
     engine.sequence_vectors([[0]])  # refuses a model without sequence vectors
-    if hasattr(engine.model, "encoder") and hasattr(engine.model, "item_table"):
-        return PaddedEncoder(engine.model, engine.model.item_table()), True
+    if isinstance(engine.model, NextItemModel):
+        if type(engine.model).hidden_states is not NextItemModel.hidden_states:
+            raise VQRecError(f"onnx: {type(engine.model).__name__} has another encoder beside that of items, not exported")
+        return PaddedEncoder(engine.model, engine.model.item_table(), engine.normalised), True
     return WholeModel(engine.model), False
 
 

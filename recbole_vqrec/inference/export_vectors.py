@@ -11,6 +11,7 @@ import polars as pl
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.errors import VQRecError, refuse_other
+from recbole_vqrec.quantization.faiss_index import write_whole
 
 INDEXES = ("flat", "hnsw", "ivfpq")
 HNSW_LINKS, HNSW_SEARCHED = 32, 128
@@ -67,10 +68,10 @@ def export_faiss(recommender, path, index="flat"):
     exact.add(vectors)
     made = exact if index == "flat" else _approximate(faiss, index, vectors)
     ids_path = Path(f"{path}.ids.txt")
-    with artifacts.replace_when_done(ids_path) as temporary:
-        temporary.write_text("".join(f"{item_id}\n" for item_id in ids), encoding="utf-8")
-    with artifacts.replace_when_done(path) as temporary:
-        faiss.write_index(made, str(temporary))
+    # neither takes the place of an older one before both are complete: an index with other ids would name wrong items
+    with artifacts.replace_when_done(ids_path) as new_ids, artifacts.replace_when_done(path) as new_index:
+        new_ids.write_text("".join(f"{item_id}\n" for item_id in ids), encoding="utf-8")
+        write_whole(made, new_index, path)
     found = _shared_neighbours(exact, made, vectors)
     return (
         f"{path}, {ids_path}: {index} index, inner product, {len(ids):,} vectors of size {vectors.shape[1]}, "

@@ -119,22 +119,25 @@ class ServedRun:
             VQRecError: an id that is not in the catalogue.
         """
         item_ids = [item_ids] if isinstance(item_ids, str) else [str(item) for item in item_ids]
-        self._change(Change(item_ids), persist)
+        self._change(Change(list(dict.fromkeys(item_ids))), persist)
 
     def _change(self, change, persist):
         """Serve a changed catalogue; where it persists, it is the run folder's newest that is changed."""
         with self._changing:
-            served = None
+            served, unsaved = None, self._unsaved
+            if persist:  # what is written has the last word on its items
+                unsaved = [left for each in unsaved if (left := each.without(change.item_ids)).item_ids]
 
             def accept(catalogue):
                 nonlocal served
-                whole = self._with_unsaved(catalogue) if persist else catalogue
+                whole = self._with(unsaved, catalogue) if persist else catalogue
                 # a model that refuses does so here, before anything is written
                 served = whole, self.served.engine.with_catalogue(whole)
 
             if persist:
                 self._refuse_another_model()
                 self._stored.change(change, accept)
+                self._unsaved = unsaved
             else:
                 accept(change.of(self.catalogue))
                 self._unsaved.append(change)
@@ -142,7 +145,11 @@ class ServedRun:
 
     def _with_unsaved(self, catalogue):
         """Return a catalogue of the run folder with the changes that this object has not written there."""
-        for change in self._unsaved:
+        return self._with(self._unsaved, catalogue)
+
+    @staticmethod
+    def _with(changes, catalogue):
+        for change in changes:
             left = change.left_for(catalogue)  # some of it may have been written there meanwhile
             if left.item_ids:
                 catalogue = left.of(catalogue)
@@ -181,6 +188,7 @@ class ServedRun:
         if source.resolve() != target.resolve():
             with artifacts.replace_when_done(target) as temporary:
                 shutil.copyfile(source, temporary)
+                self._refuse_another_model()  # which may have been copied
         with self._changing:
             if source.resolve() == target.resolve():
                 self._refuse_another_model()

@@ -63,10 +63,11 @@ def export_unisrec(folder, dataset, out, options, max_length=50, force=False, pr
     if done:
         return {"summary": {}, "paths": done, "notes": [f"{dataset}: up to date; --force redoes it"]}
     earlier = recorded_outputs(record)
-    write_record(record, made_by, [])  # of what a kill leaves
+    write_record(record, made_from((), {}), filter(Path.is_file, earlier))  # what a failure leaves is up to date never
     users, items = _sequences(artifacts.atomic_file(folder, dataset, "inter"))
     texts = _texts(folder, dataset, options)
     parts, item_number, user_number = number_items_and_users(folder, dataset, users, items, texts or ())
+    _refuse_stale(folder, dataset, options)
 
     order = sorted(zip(users, items), key=lambda user: number_order(user_number[user[0]]))
     bar = tqdm(order, desc="export", unit=" users", disable=not progress)
@@ -118,6 +119,16 @@ def _inputs(folder, dataset, options):
     paths = [folder / name for name in names] + [_codes_path(folder, dataset, options)]
     paths += [embedding_path(folder, dataset, {"plm": options["plm"], "word_drop": drop}) for drop in FEATURES.values()]
     return [path for path in paths if path.is_file()]
+
+
+def _refuse_stale(folder, dataset, options):
+    """Refuse embeddings and codes of other items or texts before a file is written."""
+    views = [{"plm": options["plm"], "word_drop": word_drop} for word_drop in FEATURES.values()]
+    sources = [(embedding_path(folder, dataset, view), EMBEDDING_KIND, "embed") for view in views]
+    for path, kind, command in [*sources, (_codes_path(folder, dataset, options), CODES_KIND, "encode")]:
+        if path.is_file():
+            remedy = f"run 'recbole-vqrec {command} --dataset {dataset}'"
+            provenance.refuse_stale(path, artifacts.read_manifest(path, kind, remedy), remedy)
 
 
 def _sequences(inter):

@@ -117,8 +117,15 @@ def write_index(path, quantizer, codes):
     index = faiss.IndexPreTransform(transform, inner)
     index.is_trained, index.ntotal = True, len(codes)
     with artifacts.replace_when_done(path) as temporary:
-        try:
-            faiss.write_index(index, str(temporary))
-        except RuntimeError as error:  # faiss's own for a full disk
-            reason = str(error).splitlines()[-1]
-            raise VQRecError(f"{path}: writing failed ({reason}); nothing was left behind") from error
+        write_whole(index, temporary, path)
+
+
+def write_whole(index, temporary, path):
+    """Write a faiss index to a temporary file that is to become `path`; raise `VQRecError` where that fails."""
+    import faiss
+
+    try:
+        faiss.write_index(index, str(temporary))
+    except RuntimeError as error:  # faiss's own for a full disk
+        reason = str(error).splitlines()[-1]
+        raise VQRecError(f"{path}: writing failed ({reason}); nothing was left behind") from error

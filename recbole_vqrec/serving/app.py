@@ -1,7 +1,9 @@
 """A run folder as an HTTP service: recommendations, similar items, new items, health, metrics, and a page to try it."""
 
+import asyncio
 import contextlib
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio.to_thread
@@ -50,6 +52,8 @@ def create_app(recommender, host="127.0.0.1", token=None):
     app = FastAPI(**title, lifespan=_few_threads)
     metrics, bearer = Metrics(), HTTPBearer(auto_error=False, description="needed for writes where a token is set")
     writable = bool(token) or host in LOOPBACK
+    # the language model takes one caller at a time: others wait here, and not in the threads of recommendations
+    adding = ThreadPoolExecutor(1)
 
     app.add_middleware(LimitSize, most=bodies.MOST_BYTES)
     if host in LOOPBACK:
@@ -111,9 +115,13 @@ def create_app(recommender, host="127.0.0.1", token=None):
         "/items", status_code=201, response_model=bodies.CatalogueResponse, dependencies=[Depends(may_write)],
         responses={**WRITE_ERRORS, 409: {"model": bodies.ErrorResponse, "description": "There already"}},
     )  # fmt: skip
-    def add(body: bodies.AddRequest):
+    async def add(body: bodies.AddRequest):
         """Make new items recommendable by their texts; they are in the run folder when this returns."""
-        return _changed(newest().add_items(body.items, persist=True))
+
+        def added():
+            return newest().add_items(body.items, persist=True)
+
+        return _changed(await asyncio.get_running_loop().run_in_executor(adding, added))
 
     @app.delete(
         "/items/{item:path}", response_model=bodies.CatalogueResponse, dependencies=[Depends(may_write)],

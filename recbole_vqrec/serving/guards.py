@@ -5,6 +5,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.responses import JSONResponse
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")  # a client may send any word
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -43,7 +44,7 @@ class CountRequests:
             await self.app(scope, receive, watched)
         finally:
             path = getattr(scope.get("route"), "path", "other")
-            method = scope["method"] if path != "other" else "other"
+            method = scope["method"] if path != "other" and scope["method"] in METHODS else "other"
             self.metrics.requests.labels(path, method, status).inc()
             self.metrics.seconds.labels(path).observe(time.perf_counter() - start)
 

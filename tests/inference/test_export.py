@@ -94,6 +94,37 @@ def test_onnx_of_a_stock_model(trained, tmp_path):
         export_onnx(Recommender.load(trained["CORE"][0]), tmp_path / "core.onnx")
 
 
+@can_export
+def test_onnx_of_inner_products_and_of_two_encoders(trained, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    recommender = Recommender.load(trained["RecGURU"][0])
+    export_onnx(recommender, tmp_path / "recguru.onnx")
+    ids = (tmp_path / "recguru.onnx.ids.txt").read_text().splitlines()
+    session = onnxruntime.InferenceSession(str(tmp_path / "recguru.onnx"))
+    (found,) = session.run(["sequence"], {"items": np.array([[ids.index("i1") + 1]]), "lengths": np.array([1])})
+    assert np.allclose(found, recommender.sequence_embeddings([["i1"]]).vectors, atol=1e-5)
+    with pytest.raises(VQRecError, match="onnx: FDSA has another encoder beside that of items, not exported"):
+        export_onnx(Recommender.load(trained["FDSA"][0]), tmp_path / "fdsa.onnx")
+
+
+def test_an_index_that_cannot_be_written_leaves_the_one_before_with_its_ids(recommender, tmp_path, monkeypatch):
+    import faiss
+
+    def full(index, path):
+        raise RuntimeError("Error in write\nNo space left on device")
+
+    path = tmp_path / "items.faiss"
+    export_faiss(recommender, path)
+    before = path.read_bytes(), (tmp_path / "items.faiss.ids.txt").read_bytes()
+    recommender.remove_items(["i3"])
+    monkeypatch.setattr(faiss, "write_index", full)
+    with pytest.raises(VQRecError, match="items.faiss: writing failed .No space left on device.; nothing was left"):
+        export_faiss(recommender, path)
+    assert before == (path.read_bytes(), (tmp_path / "items.faiss.ids.txt").read_bytes())
+    assert len(list(tmp_path.glob("*items.faiss*"))) == 2
+
+
 def test_vectors_of_a_run_with_co_occurrence_are_those_of_the_encoder_and_say_so(trained, tmp_path):
     run = trained["VQRec code+text with co-occurrence"][0]
     recommender = Recommender.load(run)

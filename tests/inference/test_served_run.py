@@ -38,6 +38,22 @@ def test_a_change_of_several_items_survives_that_another_process_makes_a_part_of
     assert second.recommend(HISTORY, k=20).equals(second.recommend(HISTORY, k=20))
 
 
+def test_an_item_removed_twice_at_once_leaves_a_run_that_can_be_read(run):
+    Recommender.load(run).remove_items(["i3", "i1", "i3"], persist=True)
+    assert removed(Recommender.load(run)) == {"i1", "i3"}
+
+
+def test_what_is_written_has_the_last_word_over_what_was_not(run, tmp_path):
+    recommender = Recommender.load(run)
+    recommender.add_items({"x": "red glue", "y": "blue tape"})
+    recommender.remove_items(["x", "y"])
+    recommender.add_items({"x": "grey glue"}, persist=True)
+    recommender.save(tmp_path / "other")
+    for each in (recommender, Recommender.load(tmp_path / "other")):
+        assert removed(each) == {"y"} and each.text_of("x") == "grey glue"
+    assert Recommender.load(run).catalogue.item_ids[12:] == ["x"]
+
+
 def test_a_link_that_is_moved_does_not_mix_two_runs(trained, tmp_path):
     one, other = (copied(trained, name, tmp_path) for name in ("VQRec", "fine-tuned with text"))
     link = tmp_path / "current"
@@ -67,9 +83,11 @@ def test_another_model_in_the_folder_is_told(run, trained):
         recommender.refresh,
         lambda: recommender.add_items({"a": "red glue"}, persist=True),
         lambda: recommender.save(run),
+        lambda: recommender.save(run / "elsewhere"),
     ):
         with pytest.raises(UnavailableError, match="its checkpoint has been replaced; load the run again"):
             step()
+    assert not list((run / "elsewhere").glob("*"))
 
 
 def test_a_folder_that_has_gone_is_not_made_again(run):

@@ -112,6 +112,24 @@ def test_kept_numbers_of_another_version(tmp_path):
         export_unisrec(folder, "Toy", tmp_path / "back", stage_options())
 
 
+def test_codes_of_another_data_set_leave_the_export_before_as_it_was(tmp_path):
+    bring_in(authors_files.write(tmp_path / "a"), tmp_path / "out")
+    folder, back = tmp_path / "out" / "Toy", tmp_path / "back"
+    made = set(export_unisrec(folder, "Toy", back, stage_options())["paths"])
+    before = {path: path.read_bytes() for path in made}
+    inter = (folder / "Toy.inter").read_text()
+    user, item, _ = inter.splitlines()[1].split("\t")
+    (folder / "Toy.inter").write_text(inter + f"{user}\t{item}\t99\n")
+    with pytest.raises(VQRecError, match="out of date, Toy.inter changed after it was made"):
+        export_unisrec(folder, "Toy", back, stage_options())
+    assert {path: path.read_bytes() for path in made} == before
+    for codes in folder.glob("*.codes.safetensors"):
+        codes.unlink()
+    again = set(export_unisrec(folder, "Toy", back, stage_options())["paths"])
+    gone = made - again
+    assert any(path.name.endswith(".index") for path in gone) and not any(path.exists() for path in gone)
+
+
 def test_bad_time(tmp_path):
     folder = tmp_path / "Own"
     folder.mkdir()

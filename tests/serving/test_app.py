@@ -1,5 +1,7 @@
 import errno
 import json
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +12,7 @@ from recbole_vqrec import Recommender, artifacts
 pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient  # noqa: E402
 
-from recbole_vqrec.serving.app import create_app  # noqa: E402
+from recbole_vqrec.serving.app import THREADS, create_app  # noqa: E402
 
 
 @pytest.fixture
@@ -87,6 +89,27 @@ def test_of_simultaneous_changes_of_one_item_one_is_made(client, first, others):
     assert statuses == sorted([201 if first == "post" else 200, *[others] * 7])
 
 
+def test_additions_that_wait_for_one_another_do_not_stop_the_service(recommender, monkeypatch):
+    """As many as there are threads; one portal, so one event loop, as in a service."""
+    go_on, add = threading.Event(), recommender.add_items
+
+    def slow(*arguments, **options):
+        assert go_on.wait(30)
+        return add(*arguments, **options)
+
+    monkeypatch.setattr(recommender, "add_items", slow)
+    with TestClient(create_app(recommender), base_url="http://127.0.0.1") as client, ThreadPoolExecutor(9) as pool:
+        bodies = [{"items": {f"n{number}": "red glue"}} for number in range(THREADS + 2)]
+        added = [pool.submit(client.post, "/items", json=body) for body in bodies]
+        time.sleep(0.5)
+        health = pool.submit(client.get, "/health")
+        try:
+            assert health.result(timeout=20).status_code == 200
+        finally:
+            go_on.set()
+        assert [each.result().status_code for each in added] == [201] * len(added)
+
+
 def test_a_change_damaged_while_serving_is_a_fault_of_the_service(client, run):
     Recommender.load(run).add_items({"other": "blue tape"}, persist=True)
     change = artifacts.change_file(run, 1)
@@ -130,9 +153,11 @@ def test_health_metrics_and_documents(client):
     client.post("/recommend", json={"histories": [["nil"]]})
     client.get("/similar/i1")
     client.get("/no/such/page")
+    client.request("ANYTHING", "/recommend")
     text = client.get("/metrics").text
     assert 'recbole_vqrec_requests_total{method="GET",path="/similar/{item:path}",status="200"} 1.0' in text
     assert 'recbole_vqrec_requests_total{method="other",path="other",status="404"} 1.0' in text
+    assert "ANYTHING" not in text and 'method="other",path="/recommend",status="405"' in text
     assert "recbole_vqrec_items 12.0" in text and "recbole_vqrec_unknown_items_total 1.0" in text
     assert 'recbole_vqrec_request_seconds_bucket{le="0.03",path="/recommend"}' in text
     assert "/recommend" in client.get("/openapi.json").json()["paths"]
