@@ -3,6 +3,7 @@
 Axis legend: N items with padding, D codebooks, M codes per codebook.
 """
 
+from logging import getLogger
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess.domain_ids import merged_item_ids
 from recbole_vqrec.preprocess.record import read_record
 from recbole_vqrec.quantization.item_codes import KIND, ItemCodes
+
+OTHER_SPLITS = ("rm_dup_inter", "val_interval", "user_inter_num_interval", "item_inter_num_interval")  # what changes it
 
 
 def codes_name(options):
@@ -94,7 +97,20 @@ def _one_file(path, dataset, config):
             f"set codebooks: {found[0]} and codes_per_codebook: {found[1]}, or encode again"
         )
     provenance.refuse_stale(path, codes.manifest, f"run '{command}'")
+    if "training_items" in codes.manifest:
+        _tell_other_split(path, config)
     return codes, remedy
+
+
+def _tell_other_split(path, config):
+    """Warn where a run holds out other interactions than the quantizer was kept from, the last two of each user."""
+    split = (config["eval_args"] or {}).get("split")
+    changed = [name for name in OTHER_SPLITS if config[name] not in (None, "[0,inf)")]
+    if changed or split not in (None, read_props("overall.yaml")["eval_args"]["split"]):
+        getLogger().warning(
+            f"{path}: learned on all but the last two interactions of each user in the .inter file; this run holds out "
+            f"others ({', '.join(changed) or f'eval_args split {split}'}), so the codes may know what it is tested on"
+        )
 
 
 def _of_domains(data_path, domains, dataset, config):

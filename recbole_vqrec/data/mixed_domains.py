@@ -4,6 +4,8 @@ Axis legend: I interactions, S training sequences, V validation users, N items w
 """
 
 from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ import torch
 from recbole_vqrec.data.sequences import stride_of
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.record import read_record
+from recbole_vqrec.provenance import fingerprint
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class MixedDomains:
         record = read_record(self.dataset_path, self.dataset_name)
         named = (record or {}).get("options", {}).get("datasets")
         if named:
+            self._tell_changed(record, named)
             number = np.full(len(ids), -1)
             for index, name in sorted(enumerate(named), key=lambda pair: len(pair[1])):  # the longest name wins
                 number[ids.str.startswith(f"{name}-").to_numpy()] = index
@@ -105,6 +109,17 @@ class MixedDomains:
         if record or crossed.any() or not ids.str.contains("-", regex=False).all():  # not merged by anyone
             return [self.dataset_name], np.concatenate([[-1], np.zeros(len(ids), dtype=np.int64)])
         return list(names), np.concatenate([[-1], number])
+
+    def _tell_changed(self, record, domains):
+        """Warn where the interactions of a domain are others now than those that were merged."""
+        for name in domains:
+            file = Path(self.dataset_path).parent / name / f"{name}.inter"
+            merged = record.get("inputs", {}).get(file.name)
+            if merged and file.is_file() and fingerprint(file) != merged:
+                getLogger().warning(
+                    f"{self.dataset_name}: {file} has changed since it was merged, and the older interactions are "
+                    f"trained; run 'recbole-vqrec merge --datasets {','.join(domains)} --name {self.dataset_name}'"
+                )
 
     def _user_ranges(self):
         """Return the first interaction of each user, and how many there are."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError, examples, nearest, refuse_other
+from recbole_vqrec.preprocess.raw_files import first_line
 
 RATINGS = {"2018": ["{}.csv", "{}_5.json", "{}.json"], "2023": ["{}.csv", "{}.jsonl"]}
 METADATA = {"2018": ["meta_{}.json"], "2023": ["meta_{}.jsonl"]}
@@ -51,9 +52,17 @@ def find_files(category, version, raw):
     return tuple(_find(raw, category, patterns[version], version) for patterns in (RATINGS, METADATA))
 
 
+def _is_of(version, path):
+    """Tell whether a file may be of a release: ratings of both have the same name, those of 2023 have a header."""
+    if not path.name.partition(".")[2].startswith("csv"):
+        return True
+    columns = first_line(path)
+    return "user_id" in columns if version == "2023" else "parent_asin" not in columns
+
+
 def _find(raw, category, patterns, version):
     names = [pattern.format(category) + suffix for pattern in patterns for suffix in COMPRESSED]
     for name in names:
-        if found := sorted(raw.rglob(name)):
+        if found := [path for path in sorted(raw.rglob(name)) if _is_of(version, path)]:
             return found[0]
     raise VQRecError(f"{raw}: no {examples(names[::5])}, plain or compressed; put the {version} file there")

@@ -84,6 +84,8 @@ def encode_jointly(data_path, datasets, name, options, force=False, say=print):
         raise VQRecError(f"datasets {','.join(datasets)} and name {name}: expected two or more different names")
     if options["quantizer"] == "random" or options["reuse_quantizer"]:
         raise VQRecError("one quantizer for several data sets is learned: leave out --reuse and --quantizer random")
+    if str(options["item_codes"] or "").endswith(".safetensors"):
+        raise VQRecError(f"item_codes: {options['item_codes']} is one file, each data set gets its own; give a name")
     domains = [Domain(dataset, data_path / dataset, options["plm"], options["pooling"]) for dataset in datasets]
     merged = _encode(data_path / name, name, domains, options, None, force, say)
     reuse = {**options, "reuse_quantizer": name}
@@ -99,7 +101,7 @@ def _encode(folder, name, domains, options, quantizer_file, force, say):
     models = {domain.dataset: domain.language_model() for domain in domains}
     refuse_different(models)
     quantizer = _stored_quantizer(quantizer_file, models, options) if quantizer_file else None
-    made_by, inputs = _origin(folder, domains, options, quantizer_file)
+    made_by, inputs = _origin(path.parent, domains, options, quantizer_file)
     if not force and provenance.is_up_to_date(path, KIND, made_by, inputs):
         return path, False
 

@@ -82,8 +82,9 @@ class ProductQuantizer(Quantizer):
             if rotation is None or iterations:
                 _refuse_too_few(vectors, rotated)
                 rotation = _alternate(faiss, quantizer, vectors, rotation, iterations)
-        if schedule == "balanced" or not rotate:
-            quantizer.cp.niter = KMEANS_ROUNDS
+        # faiss leaves the quantizer of its rounds with their few iterations, to start from codebooks of centred vectors
+        quantizer.train_type, quantizer.cp.niter = faiss.ProductQuantizer.Train_default, KMEANS_ROUNDS
+        quantizer.cp.max_points_per_centroid = faiss.ClusteringParameters().max_points_per_centroid
         quantizer.train(np.ascontiguousarray(vectors @ rotation.T))
         centroids = faiss.vector_to_array(quantizer.centroids).reshape(codebooks, 1 << bits, rotated // codebooks)
         return cls(rotation, np.zeros(rotated, dtype=np.float32), centroids.copy(), whitening)

@@ -12,6 +12,7 @@ from recbole_vqrec.data.dataset import SequenceDataset, create_dataset
 from recbole_vqrec.data.item_code_table import codes_name, encode_command
 from recbole_vqrec.data.item_datasets import ItemCodesDataset
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.quantization.item_codes import ItemCodes
 
 
 def test_prefix_rows_equal_recboles_own(tiny):
@@ -155,6 +156,23 @@ def test_the_command_that_makes_missing_codes_makes_those_that_were_looked_for(t
     options = stage_options(None, {name: given[name] for name in (*chosen, "quantizer")})
     assert codes_name(options) == codes_name(config)
     assert encode_command("tiny", read_props("item_codes.yaml")) == "recbole-vqrec encode --dataset tiny"
+
+
+@pytest.mark.parametrize("given, told", [
+    ({}, None),
+    ({"rm_dup_inter": "first"}, "holds out others (rm_dup_inter)"),
+    ({"user_inter_num_interval": "[3,inf)"}, "holds out others (user_inter_num_interval)"),
+    ({"eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}}}, "holds out others (eval_args split"),
+])  # fmt: skip
+def test_codes_learned_on_another_split_are_told(tiny, caplog, given, told):
+    codes = ItemCodes.load(tiny / "tiny.small.codes.safetensors", "")
+    ItemCodes(codes.item_ids, codes.codes, 8, {**codes.manifest, "training_items": 12}).save(
+        tiny / "tiny.small.codes.safetensors"
+    )
+    with caplog.at_level("WARNING"):
+        ItemCodesDataset(small_config(**given))
+    said = [line for line in caplog.messages if "learned on all but the last two" in line]
+    assert (told is None) == (not said) and all(told in line for line in said)
 
 
 def test_codes_of_other_items_name_the_missing(tiny):

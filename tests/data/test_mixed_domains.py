@@ -10,6 +10,7 @@ from recbole_vqrec import Recommender, quick_start
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.data.mixed_domains import MixedDomains
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.preprocess.merge import merge_datasets
 
 
 def mix(**options):
@@ -120,6 +121,24 @@ def test_ids_with_a_dash_are_no_domains_where_nobody_has_merged_any(tmp_path, re
         (folder / "mix.preprocess.json").write_text(json.dumps(record))
     dataset = mix()
     assert dataset.domains == ["mix"] and set(dataset.item_domain[1:].tolist()) == {0}
+
+
+def test_a_domain_that_has_changed_since_the_merge_is_told(tmp_path, caplog):
+    for name in ("toys", "tools"):
+        write_inter(tmp_path / "dataset" / name, name, {"u": list("abcd")})
+        (tmp_path / "dataset" / name / f"{name}.item").write_text(
+            "item_id:token\ttitle:token_seq\n" + "".join(f"{item}\tthing\n" for item in "abcd")
+        )
+    merge_datasets("dataset", ["toys", "tools"], "mix", say=lambda line: None)
+    write_codes(tmp_path / "dataset" / "mix", "mix", [f"{name}-{item}" for name in ("toys", "tools") for item in "abcd"])
+    with caplog.at_level("WARNING"):
+        mix()
+        assert not caplog.messages
+        write_inter(tmp_path / "dataset" / "toys", "toys", {"u": list("dcba")})
+        mix()
+    [said] = caplog.messages
+    assert "toys.inter has changed since it was merged" in said
+    assert said.endswith("run 'recbole-vqrec merge --datasets toys,tools --name mix'")
 
 
 def test_prefix_rows_are_no_interactions_to_pre_train_on(tmp_path):

@@ -292,6 +292,11 @@ def test_categories(command, amazon_files, tmp_path):
     with pytest.raises(VQRecError, match="no Industrial_and_Scientific.csv, .*_5.json"):
         find_files("Industrial_and_Scientific", "2018", raw)
     ratings.write_bytes(amazon_files[0].read_bytes())
+    of_2023 = raw / "Ratings/Industrial_and_Scientific.csv.gz"
+    of_2023.write_bytes(gzip.compress(b"user_id,parent_asin,rating,timestamp\nU1,B1,5.0,1000\n"))
+    (raw / "meta_Industrial_and_Scientific.jsonl").write_text("{}\n")
+    assert find_files("Industrial_and_Scientific", "2018", raw) == (ratings, metadata)
+    assert find_files("Industrial_and_Scientific", "2023", raw)[0] == of_2023
     options = ["--category", "Scientific", "--raw", raw, "--out", tmp_path / "out", "--user-k", 2, "--item-k", 2]
     result = command("preprocess", "amazon", *options)
     assert "Scientific: 2 users, 3 items, 6 interactions" in result.stdout

@@ -159,6 +159,18 @@ def test_stale_and_missing_embeddings(domain, options):
         encode(folder, options)
 
 
+def test_codes_that_lie_elsewhere_go_out_of_date_as_well(domain, options, tmp_path):
+    folder = domain("games")
+    elsewhere = {**options, "item_codes": str(tmp_path / "codes" / "games.safetensors")}
+    (tmp_path / "codes").mkdir()
+    path, made = encode_dataset(folder, "games", elsewhere, say=lambda line: None)
+    assert made and not encode_dataset(folder, "games", elsewhere, say=lambda line: None)[1]
+    with open(folder / "games.inter", "a") as file:
+        file.write("u0\tg1\t1000\n")
+    with pytest.raises(VQRecError, match="out of date, .*games.inter changed after it was made"):
+        provenance.refuse_stale(path, artifacts.read_manifest(path, "item codes", ""), "encode again")
+
+
 def test_an_item_without_embedding(domain, options):
     folder = domain("games")
     with open(folder / "games.inter", "a") as file:
@@ -212,6 +224,8 @@ def test_domains_that_cannot_share(domain, options, tmp_path):
     for given in ({"quantizer": "random"}, {"reuse_quantizer": "games"}):
         with pytest.raises(VQRecError, match="leave out --reuse and --quantizer random"):
             encode_jointly(data, ["games", "beauty"], "GB", {**options, **given}, **QUIET)
+    with pytest.raises(VQRecError, match="item_codes: x.safetensors is one file, each data set gets its own"):
+        encode_jointly(data, ["games", "beauty"], "GB", {**options, "item_codes": "x.safetensors"}, **QUIET)
 
 
 def test_command(domain, tmp_path):

@@ -135,6 +135,17 @@ def test_rotation_is_orthonormal_and_helps(clustered):
     assert error["faiss", 0] < error["plain"] / 3
 
 
+@pytest.mark.parametrize("schedule, iterations", [("faiss", 0), ("balanced", 2)])
+def test_a_mean_far_from_zero_does_no_harm(clustered, schedule, iterations):
+    vectors = clustered(2000, 16)
+    error = {}
+    for mean in (0, 30):
+        quantizer = ProductQuantizer.train(vectors + mean, 4, 16, iterations=iterations, schedule=schedule)
+        found = quantizer.decode(quantizer.encode(vectors + mean)) - mean
+        error[mean] = ((found - vectors) ** 2).sum()
+    assert error[30] == pytest.approx(error[0], rel=0.05)
+
+
 def test_balanced_rotation_deals_out_the_variance():
     # variances 64, 32, 16, 8 on the axes: 64 with 8 in one codebook, 32 with 16 in the other
     draw = np.random.default_rng(0).normal(size=(20_000, 4))
