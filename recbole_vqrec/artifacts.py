@@ -175,7 +175,7 @@ def read_artifact(path, kind, remedy):
     except (SafetensorError, OSError) as error:  # deleted or replaced meanwhile
         raise UnavailableError(f"{path}: {kind} not readable any more ({error}); {remedy}") from error
     if content_hash(tensors) != manifest.get("content"):
-        raise UnavailableError(f"{path}: content does not match its checksum, the file is damaged; delete it and {remedy}")
+        raise UnavailableError(f"{path}: content does not match its checksum, the file is damaged; {remedy}")
     item_ids = tensors.pop(ITEM_IDS_KEY, None)
     if item_ids is not None:
         item_ids = array_to_lines(item_ids)

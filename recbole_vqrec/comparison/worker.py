@@ -80,6 +80,8 @@ def end_with_the_comparison():
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
+    # outside training, which ends by itself: as an error, so that the temporary folder is removed
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     threading.Thread(target=watch, daemon=True).start()
 
 
