@@ -123,11 +123,9 @@ def _inputs(folder, dataset, options):
 
 def _refuse_stale(folder, dataset, options):
     """Refuse embeddings and codes of other items or texts before a file is written."""
-    views = [{"plm": options["plm"], "word_drop": word_drop} for word_drop in FEATURES.values()]
-    sources = [(embedding_path(folder, dataset, view), EMBEDDING_KIND, "embed") for view in views]
-    for path, kind, command in [*sources, (_codes_path(folder, dataset, options), CODES_KIND, "encode")]:
+    sources = [(*_embedding(folder, dataset, options, suffix), EMBEDDING_KIND) for suffix in FEATURES]
+    for path, remedy, kind in [*sources, (*_codes(folder, dataset, options), CODES_KIND)]:
         if path.is_file():
-            remedy = f"run 'recbole-vqrec {command} --dataset {dataset}'"
             provenance.refuse_stale(path, artifacts.read_manifest(path, kind, remedy), remedy)
 
 
@@ -161,12 +159,9 @@ def _texts(folder, dataset, options):
 
 def _write_features(folder, dataset, out, parts, options, item_number, suffix):
     """Return (paths, notes) of the text embeddings as headerless float32 in the order of numbers."""
-    plm = options["plm"]
-    path = embedding_path(folder, dataset, {"plm": plm, "word_drop": FEATURES[suffix]})
-    remedy = f"run 'recbole-vqrec embed --dataset {dataset} --plm {plm}'"
+    path, remedy = _embedding(folder, dataset, options, suffix)
     if not path.is_file():
         return [], [] if FEATURES[suffix] else [f"no .{suffix}: {path.name} is not there; {remedy}"]
-    provenance.refuse_stale(path, artifacts.read_manifest(path, EMBEDDING_KIND, remedy), remedy)
     item_ids, embeddings, _ = load_embeddings(path, remedy)
     paths = []
     for part in parts:
@@ -179,12 +174,10 @@ def _write_features(folder, dataset, out, parts, options, item_number, suffix):
 
 def _write_index(folder, dataset, out, options, in_index):
     """Return (paths, notes) of the item codes as a faiss index; items whose codes were only filled in are left out."""
-    path = _codes_path(folder, dataset, options)
-    remedy = f"run 'recbole-vqrec encode --dataset {dataset}'"
+    path, remedy = _codes(folder, dataset, options)
     if not path.is_file():
         return [], [f"no .index: {path.name} is not there; {remedy}"]
     tensors, item_ids, manifest = artifacts.read_artifact(path, CODES_KIND, remedy)
-    provenance.refuse_stale(path, manifest, remedy)
     arrays = {name.removeprefix("quantizer."): tensor for name, tensor in tensors.items() if name != "codes"}
     if set(arrays) != set(QUANTIZER) or manifest["codes_per_codebook"] != 256:
         return [], [f"no .index: {path.name} is no plain product quantizer of 256 codes, which their scripts need"]
@@ -193,6 +186,17 @@ def _write_index(folder, dataset, out, options, in_index):
     made = out / f"{dataset}.{index_name(manifest['codebooks'])}"
     write_index(made, ProductQuantizer(*(arrays[name] for name in QUANTIZER)), tensors["codes"][rows])
     return [made], []
+
+
+def _embedding(folder, dataset, options, suffix):
+    """Return the file of text embeddings that becomes a `suffix` of theirs, and what to do about a faulty one."""
+    path = embedding_path(folder, dataset, {"plm": options["plm"], "word_drop": FEATURES[suffix]})
+    return path, f"run 'recbole-vqrec embed --dataset {dataset} --plm {options['plm']}'"
+
+
+def _codes(folder, dataset, options):
+    """Return the file of item codes, and what to do about a faulty one."""
+    return _codes_path(folder, dataset, options), f"run 'recbole-vqrec encode --dataset {dataset}'"
 
 
 def _codes_path(folder, dataset, options):

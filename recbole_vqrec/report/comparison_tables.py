@@ -50,13 +50,16 @@ def significance_table(rows):
     lines = []
     for row, other in pairs:
         ordered, by_chance = (paired_test(row.users(metric, ties), other.users(metric, ties)) for ties in (False, True))
-        told = []
-        for test in (ordered, by_chance):
-            stars = Markup(test.stars(len(pairs)).replace("*", "\\*"))
-            told.append([f"{test.difference:+.4f}", f"{test.p_value:.2g}", stars])
-        told[0].insert(1, f"{ordered.low:+.4f} to {ordered.high:+.4f}")
-        lines.append([row.name, other.name, *told[0], *told[1]])
+        difference, *p_value = _test_cells(ordered, len(pairs))
+        interval = f"{ordered.low:+.4f} to {ordered.high:+.4f}"
+        lines.append([row.name, other.name, difference, interval, *p_value, *_test_cells(by_chance, len(pairs))])
     return header, lines
+
+
+def _test_cells(test, comparisons):
+    """Return difference, p and stars of a `PairedTest` as cells."""
+    stars = Markup(test.stars(comparisons).replace("*", "\\*"))
+    return [f"{test.difference:+.4f}", f"{test.p_value:.2g}", stars]
 
 
 def published_table(rows):

@@ -79,31 +79,29 @@ def test_onnx_gives_the_sequence_embeddings_also_of_new_items(recommender, tmp_p
     assert np.allclose(found, recommender.sequence_embeddings(histories).vectors, atol=1e-5)
 
 
-@can_export
-def test_onnx_of_a_stock_model(trained, tmp_path):
+def check_onnx_of_item_numbers(run, path, history, longest):
+    """Export a model without codes and compare the vector of a history, padded to `longest`, with the recommender's."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    recommender = Recommender.load(trained["SASRec"][0])
-    export_onnx(recommender, tmp_path / "sasrec.onnx")
-    ids = (tmp_path / "sasrec.onnx.ids.txt").read_text().splitlines()
-    items = np.array([[ids.index("i1") + 1, ids.index("i2") + 1, 0, 0, 0]])
-    session = onnxruntime.InferenceSession(str(tmp_path / "sasrec.onnx"))
-    (found,) = session.run(["sequence"], {"items": items, "lengths": np.array([2])})
-    assert np.allclose(found, recommender.sequence_embeddings([["i1", "i2"]]).vectors, atol=1e-5)
+    recommender = Recommender.load(run)
+    export_onnx(recommender, path)
+    ids = path.with_name(f"{path.name}.ids.txt").read_text().splitlines()
+    items = np.array([[ids.index(item) + 1 for item in history] + [0] * (longest - len(history))])
+    session = onnxruntime.InferenceSession(str(path))
+    (found,) = session.run(["sequence"], {"items": items, "lengths": np.array([len(history)])})
+    assert np.allclose(found, recommender.sequence_embeddings([history]).vectors, atol=1e-5)
+
+
+@can_export
+def test_onnx_of_a_stock_model(trained, tmp_path):
+    check_onnx_of_item_numbers(trained["SASRec"][0], tmp_path / "sasrec.onnx", ["i1", "i2"], longest=5)
     with pytest.raises(VQRecError, match="CORE has no vectors"):
         export_onnx(Recommender.load(trained["CORE"][0]), tmp_path / "core.onnx")
 
 
 @can_export
 def test_onnx_of_inner_products_and_of_two_encoders(trained, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    recommender = Recommender.load(trained["RecGURU"][0])
-    export_onnx(recommender, tmp_path / "recguru.onnx")
-    ids = (tmp_path / "recguru.onnx.ids.txt").read_text().splitlines()
-    session = onnxruntime.InferenceSession(str(tmp_path / "recguru.onnx"))
-    (found,) = session.run(["sequence"], {"items": np.array([[ids.index("i1") + 1]]), "lengths": np.array([1])})
-    assert np.allclose(found, recommender.sequence_embeddings([["i1"]]).vectors, atol=1e-5)
+    check_onnx_of_item_numbers(trained["RecGURU"][0], tmp_path / "recguru.onnx", ["i1"], longest=1)
     with pytest.raises(VQRecError, match="onnx: FDSA has another encoder beside that of items, not exported"):
         export_onnx(Recommender.load(trained["FDSA"][0]), tmp_path / "fdsa.onnx")
 
