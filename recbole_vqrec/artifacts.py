@@ -44,6 +44,11 @@ def codes_file(folder, dataset, codes):
     return Path(folder) / f"{dataset}.{codes}.codes.safetensors"
 
 
+def is_code_file(named):
+    """Return whether item_codes or reuse_quantizer, which may also be a name, is the path of a code file."""
+    return str(named or "").endswith(".safetensors")
+
+
 def catalogue_file(run):
     """Return the path of the items that a run can recommend, given its folder."""
     return Path(run) / "catalogue.safetensors"

@@ -32,7 +32,7 @@ def codes_name(options):
 def codes_path(folder, dataset, options):
     """Return the code file for these options: `item_codes` as a path or name where given, else by `codes_name`."""
     given = options["item_codes"]
-    if given and str(given).endswith(".safetensors"):
+    if artifacts.is_code_file(given):
         return Path(given)
     return artifacts.codes_file(folder, dataset, given or codes_name(options))
 

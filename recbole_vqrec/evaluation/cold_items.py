@@ -132,11 +132,10 @@ def _texts(folder, dataset, items, options):
 
 def _refuse_code_file(options):
     """Refuse item_codes that name a file: the codes of the warm items are made anew, and would be written over it."""
-    named = str(options["item_codes"] or "")
-    if named.endswith(".safetensors"):
+    if artifacts.is_code_file(options["item_codes"]):
         raise VQRecError(
-            f"item_codes: {named}, but codes are made anew without the items that are held out; leave it out, or set "
-            "reuse_quantizer to that file to keep its quantizer"
+            f"item_codes: {options['item_codes']}, but codes are made anew without the items that are held out; leave "
+            "it out, or set reuse_quantizer to that file to keep its quantizer"
         )
 
 

@@ -55,7 +55,7 @@ def reused_file(data_path, options):
         options (dict): those of props/item_codes.yaml.
     """
     named = str(options["reuse_quantizer"] or "")
-    if not named or named.endswith(".safetensors"):
+    if not named or artifacts.is_code_file(named):
         return named or None
     return codes_path(Path(data_path) / named, named, {**options, "reuse_quantizer": None, "item_codes": None})
 
@@ -84,7 +84,7 @@ def encode_jointly(data_path, datasets, name, options, force=False, say=print):
         raise VQRecError(f"datasets {','.join(datasets)} and name {name}: expected two or more different names")
     if options["quantizer"] == "random" or options["reuse_quantizer"]:
         raise VQRecError("one quantizer for several data sets is learned: leave out --reuse and --quantizer random")
-    if str(options["item_codes"] or "").endswith(".safetensors"):
+    if artifacts.is_code_file(options["item_codes"]):
         raise VQRecError(f"item_codes: {options['item_codes']} is one file, each data set gets its own; give a name")
     domains = [Domain(dataset, data_path / dataset, options["plm"], options["pooling"]) for dataset in datasets]
     merged = _encode(data_path / name, name, domains, options, None, force, say)
@@ -124,7 +124,7 @@ def _encode(folder, name, domains, options, quantizer_file, force, say):
 def reuse_remedy(options):
     """Return what to do where the file that reuse_quantizer names cannot be used."""
     named = str(options["reuse_quantizer"])
-    if named.endswith(".safetensors"):
+    if artifacts.is_code_file(named):
         return "set reuse_quantizer to a data set or to another code file"
     options = {**options, "reuse_quantizer": None}
     alone, jointly = encode_command(named, options), encode_command(named, options, ["A", "B"])
