@@ -1,11 +1,13 @@
 """The rank of each test user's target item, kept so that a report needs no second evaluation.
 
     saved/<run>/ranks.safetensors    user ids, and for each the items above and level with its target, and which of them
-                                     are above and below it only by the order that tied_items gives equal items
+                                     are above and below it only by the order that tied_items gives equal items; each
+                                     a zlib stream
 
 Axis legend: U test users, B users of a batch, N items.
 """
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from recbole_vqrec.model.tied_items import SPAN
 KIND = "user ranks"
 FILE_NAME = "ranks.safetensors"
 REMEDY = "give the folder of a run"
+USER_IDS = "user_ids"
 COUNTS = ("above", "level", "target_count", "tied_above", "tied_below")
 
 
@@ -75,16 +78,30 @@ class UserRanks:
         return (total[last] - total[first]) / (self.level + 1)
 
     def save(self, folder):
-        """Write the ranks into a run's folder."""
+        """Write the ranks into a run's folder, compressed."""
         arrays = {name: getattr(self, name) for name in COUNTS}
-        tensors = {name: np.asarray(array, np.int32) for name, array in arrays.items() if array is not None}
-        artifacts.write_artifact(Path(folder) / FILE_NAME, KIND, tensors, {}, self.user_ids)
+        tensors = {name: _compressed(np.asarray(array, "<i4")) for name, array in arrays.items() if array is not None}
+        tensors[USER_IDS] = _compressed(artifacts.lines_to_array(self.user_ids))
+        artifacts.write_artifact(Path(folder) / FILE_NAME, KIND, tensors, {})
 
     @classmethod
     def load(cls, folder):
         """Read the ranks of a run; see `artifacts.read_artifact` for the errors."""
         tensors, user_ids, _ = artifacts.read_artifact(Path(folder) / FILE_NAME, KIND, REMEDY)
+        if user_ids is None:  # else of an earlier version, which did not compress
+            user_ids = artifacts.array_to_lines(_decompressed(tensors.pop(USER_IDS), np.uint8))
+            tensors = {name: _decompressed(tensor, "<i4") for name, tensor in tensors.items()}
         return cls(user_ids, *(tensors.get(name) for name in COUNTS))
+
+
+def _compressed(array):
+    """Return the zlib stream of an array's bytes as a uint8 array."""
+    return np.frombuffer(zlib.compress(array.tobytes()), np.uint8)
+
+
+def _decompressed(array, dtype):
+    """Return the array of which `_compressed` has made one."""
+    return np.frombuffer(zlib.decompress(array.tobytes()), dtype)
 
 
 class RankCollector:

@@ -5,7 +5,7 @@ from small import SMALL, small_config
 from recbole.data import data_preparation
 from recbole.data.interaction import Interaction
 
-from recbole_vqrec import quick_start
+from recbole_vqrec import artifacts, quick_start
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.evaluation.user_ranks import RankCollector, UserRanks, training_counts
@@ -87,8 +87,20 @@ def test_ties_are_stored(tmp_path):
     read = UserRanks.load(tmp_path)
     assert read.above.tolist() == [3, 1] and read.ties_by_chance().above.tolist() == [1, 1]
     assert read.ties_by_chance().level.tolist() == [3, 1]
+    assert read.user_ids == ["u1", "u2"] and read.target_count.tolist() == [5, 6]
+    many = ranks(list(range(50)) * 200, [0] * 10000)
+    many.save(tmp_path)
+    assert (tmp_path / "ranks.safetensors").stat().st_size < 10000 * 8  # of 3 x 4 bytes and an id of each
+    assert UserRanks.load(tmp_path).above.tolist() == many.above.tolist()
     ranks([4], [2]).save(tmp_path)
     assert UserRanks.load(tmp_path).ties_by_chance().level.tolist() == [2]
+
+
+def test_ranks_of_an_earlier_version_are_read(tmp_path):
+    counts = {name: np.array([number, 7], np.int32) for number, name in enumerate(("above", "level", "target_count"))}
+    artifacts.write_artifact(tmp_path / "ranks.safetensors", "user ranks", counts, {}, ["u1", "u2"])
+    read = UserRanks.load(tmp_path)
+    assert read.user_ids == ["u1", "u2"] and read.level.tolist() == [1, 7] and read.tied_above is None
 
 
 def test_a_run_keeps_ranks_that_give_its_metrics(tiny):
