@@ -46,9 +46,11 @@ def compare(datasets, models, out, seeds, tune, processes, rows, data_path, conf
     options = options_of(arguments)
     if data_path:
         options["data_path"] = data_path
-    run_comparison(
-        *names.values(), out, seeds, tune, processes, config_files.split(), options, read_rows(rows), say=click.echo
-    )
+    rows = read_rows(rows)
+    left_out = [name for name in rows if name not in names["--models"]]
+    if left_out:
+        click.echo(f"not in --models, so not run: {', '.join(left_out)}")
+    run_comparison(*names.values(), out, seeds, tune, processes, config_files.split(), options, rows, say=click.echo)
     tell_failures(out, *names.values(), seeds, tune > 0)
 
 

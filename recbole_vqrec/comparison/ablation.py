@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 
-from recbole_vqrec import registry
 from recbole_vqrec.comparison.compare import compare, options_of_all_runs
 from recbole_vqrec.config import stage_options
 from recbole_vqrec.defaults import own_defaults, read_props
+from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.encode import encode_dataset
 from recbole_vqrec.report.ablation_report import ablation_names, write_ablation
+from recbole_vqrec.report.rows import OURS
 from recbole_vqrec.trainer import checkpoint
 
 NO_NEGATIVES = "without semi-synthetic negatives"
@@ -34,14 +35,14 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
         Path: ablation.md; report.md of the same runs, with sparse items against SASRec, lies beside it.
 
     Raises:
-        VQRecError: as `compare`, `encode_dataset` and fine-tuning; a run of a model that cannot be pre-trained.
+        VQRecError: as `compare`, `encode_dataset` and fine-tuning; a run of another model than VQRec.
     """
     # 1. rows
     files, given = options_of_all_runs(config_files, options)
     common = {**files, **given}
     manifest = checkpoint.read_manifest(run)
-    model = registry.load(registry.entry(manifest["model"]).model)
-    registry.refuse_without_pretraining(f"{run}: a run of {manifest['model']}, which", model, " to ablate")
+    if manifest["model"] != OURS:
+        raise VQRecError(f"{run}: a run of {manifest['model']}; the parts that are left out are those of {OURS}")
     rows = ablation_rows(run, manifest, common, without_negatives)
     if without_negatives is None:
         how = "pre-train with --semi_synthetic_negatives=0, give the run as --without-negatives"

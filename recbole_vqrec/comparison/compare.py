@@ -1,5 +1,6 @@
 """`recbole-vqrec compare`: the matrix of data sets, models and seeds, and its report, in numbered steps."""
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +9,18 @@ import filelock
 
 from recbole_vqrec import registry
 from recbole_vqrec.comparison.executor import execute_all
-from recbole_vqrec.comparison.runs import Run, take_over
-from recbole_vqrec.comparison.tuning import best_trial, stated_options, trials
+from recbole_vqrec.comparison.runs import Run, finished_runs, take_over
+from recbole_vqrec.comparison.tuning import chosen_trial, refuse_untuned_seeds, stated_options, trials
 from recbole_vqrec.config import external_options
-from recbole_vqrec.defaults import LAUNCH_OPTIONS, known_options, own_defaults, read_props
+from recbole_vqrec.defaults import LAUNCH_OPTIONS, known_options, own_defaults, props_folder, read_props
 from recbole_vqrec.errors import VQRecError, examples, nearest
+from recbole_vqrec.option_types import refuse_wrong_values
 from recbole_vqrec.report.comparison_report import write_report
+from recbole_vqrec.report.rows import rows_of
 
 FIRST_SEED = 2020  # RecBole's default
 LOCK = ".comparison.lock"
-OF_THE_TABLE = ("seed", "dataset", *sorted(LAUNCH_OPTIONS))  # options that say which runs there are, and where
+OF_THE_TABLE = ("seed", "dataset", "resume", *sorted(LAUNCH_OPTIONS))  # options that say which runs there are
 
 
 def compare(
@@ -25,7 +28,7 @@ def compare(
 ):
     """Train, test and report every model on every data set with every seed; what is there is not repeated.
 
-    Options of a run, later ones win: props, props/comparison.yaml, config files, the row's own, tuning, `options`.
+    Options of a run, later ones win: props, props/comparison.yaml, tuning, config files, the row's own, `options`.
 
     Args:
         datasets (list of str): names.
@@ -46,25 +49,37 @@ def compare(
         VQRecError: an unknown model, data set or option; the folder is in use, or holds runs of another kind.
     """
     # 1. what to run
-    processes = processes or 1
+    processes, rows = processes or 1, rows or {}
     files, given = options_of_all_runs(config_files, options)
-    matrix = [_first_run(out, dataset, name, files, given, rows or {}) for dataset in datasets for name in models]
+    matrix = [_first_run(out, dataset, name, files, given, rows) for dataset in datasets for name in models]
+    with _folder_of_its_own(out):
+        rows_of(finished_runs(out))  # what cannot be in one table is told now, not after hours
+        # 2. tune each row on the validation split
+        if tune:
+            own = [(run, {*files, *given, *rows.get(run.row, ())}) for run in matrix]
+            matrix = _tuned(own, tune, processes, say)
+        # 3. every seed on the test split
+        execute_all([_seeded(run, FIRST_SEED + k) for run in matrix for k in range(seeds)], processes, say=say)
+        # 4. report
+        return write_report(out, say=say)
+
+
+@contextlib.contextmanager
+def _folder_of_its_own(out):
+    """Make the folder, and keep other comparisons out of it."""
+    lock = filelock.FileLock(Path(out) / LOCK, timeout=0)
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise VQRecError(f"{out}: another comparison is writing there; wait for it, or choose another --out") from None
     except OSError as error:
         why = f"cannot be the folder of a comparison ({error.strerror})"
         raise VQRecError(f"{out}: {why}; choose another --out") from error
     try:
-        with filelock.FileLock(Path(out) / LOCK, timeout=0):
-            # 2. tune each row on the validation split
-            if tune:
-                matrix = _tuned(matrix, tune, processes, given, say)
-            # 3. every seed on the test split
-            execute_all([_seeded(run, FIRST_SEED + k) for run in matrix for k in range(seeds)], processes, say=say)
-            # 4. report
-            return write_report(out, say=say)
-    except filelock.Timeout:
-        raise VQRecError(f"{out}: another comparison is writing there; wait for it, or choose another --out") from None
+        yield
+    finally:
+        lock.release()
 
 
 def options_of_all_runs(config_files, options):
@@ -98,6 +113,8 @@ def _first_run(out, dataset, name, files, given, rows):
     """Return the first run of a row, once model and data set are known to exist."""
     own = dict(rows.get(name, {}))
     model = own.pop("model", name)
+    if not isinstance(model, str):
+        raise VQRecError(f"row '{name}': model: {model!r}, expected the name of a model")
     if name not in rows and name not in registry.model_names():
         raise VQRecError(f"unknown model '{name}'{nearest(name, [*rows, *registry.model_names()])}")
     registry.entry(model)
@@ -109,6 +126,9 @@ def _first_run(out, dataset, name, files, given, rows):
             raise VQRecError(f"{name}: unknown option '{option}'{nearest(option, known_options())}")
     _refuse_options_of_the_table(own, f"row '{name}': ")
     options = {**stated_options(model, dataset), **files, **own, **given}
+    refuse_wrong_values(options, props_folder())
+    if options.get("stage") == "pretrain":
+        raise VQRecError(f"{name}: stage: pretrain, but a comparison tests its runs; pre-train first")
     _refuse_other_evaluation(name, options)
     data_path = Path(options.get("data_path") or own_defaults(model)["data_path"])
     if not (data_path / dataset).is_dir():
@@ -120,22 +140,29 @@ def _first_run(out, dataset, name, files, given, rows):
 def _refuse_other_evaluation(name, options):
     """Refuse what has no rank of each test user's target, which the report is made of."""
     asked, supported = options.get("eval_args") or {}, read_props("overall.yaml")["eval_args"]
-    mode = asked.get("mode", "full")
+    mode = asked.get("mode", "full") if isinstance(asked, dict) else None
     if set(mode.values() if isinstance(mode, dict) else [mode]) != {"full"} or "LS" not in asked.get("split", "LS"):
         raise VQRecError(f"{name}: eval_args: {asked}, a comparison ranks all items, leave-one-out: {supported}")
 
 
-def _tuned(matrix, budget, processes, given, say):
-    """Return the runs with the best values of their trials, all trials of all rows run together."""
-    of_row = [trials(run, budget, given) for run in matrix]
-    results = iter(execute_all([trial for row in of_row for trial in row], processes, say=say))
+def _tuned(matrix, budget, processes, say):
+    """Return the runs with the best values of their trials, all trials of all rows run together.
+
+    Args:
+        matrix (list of tuple): of each row its first run, and the names of the options that the user has set.
+    """
+    of_row = [(run, trials(run, budget, given)) for run, given in matrix]
+    for run, tried in of_row:
+        refuse_untuned_seeds(run, tried)
+        if len(tried) < budget:
+            say(f"{run.dataset} {run.row}: {len(tried)} trials, its grid has no more")
+    results = iter(execute_all([trial for _, tried in of_row for trial in tried], processes, say=say))
     chosen = []
-    for run, row in zip(matrix, of_row):
-        best = best_trial(row, [next(results) for _ in row])
-        say(f"{run.dataset} {run.row}: best of {len(row)} trials {best.trial if best else {}}")
-        if best:
-            run = replace(run, options=best.options)
-            take_over(best, run)
+    for run, tried in of_row:
+        trial = chosen_trial(run, tried, [next(results) for _ in tried], say)
+        if trial:
+            run = replace(run, options=trial.options)
+            take_over(trial, run)
         chosen.append(run)
     return chosen
 

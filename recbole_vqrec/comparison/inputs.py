@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recbole_vqrec import artifacts, provenance, registry
 from recbole_vqrec.config import Config
-from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.errors import VQRecError, examples
 
 NO_MATTER = {"data_path", "seed", "show_progress", "state", "checkpoint_dir"}  # options that make no other run
 
@@ -57,8 +57,8 @@ def inputs_of(run, trained):
         run (Run): that was run.
         trained (str or Path): the run folder it left, whose checkpoint holds all options.
     """
-    from recbole_vqrec.data.item_code_table import codes_path
-    from recbole_vqrec.embedding.embed import embedding_path
+    from recbole_vqrec.data.item_code_table import code_files
+    from recbole_vqrec.data.text_vector_table import vector_files
     from recbole_vqrec.quantization.domain import interaction_files
     from recbole_vqrec.trainer import checkpoint
 
@@ -66,9 +66,10 @@ def inputs_of(run, trained):
     files = [*interaction_files(folder, run.dataset), artifacts.atomic_file(folder, run.dataset, "item")]
     entry = registry.known(run.model)
     if entry.reads_texts or options.get("text_similarity_weight"):
-        files.append(embedding_path(folder, run.dataset, {"plm": options["plm"], "word_drop": 0}))
+        vectors = vector_files(folder, run.dataset, {"plm": options["plm"], "word_drop": 0})
+        files += [file for _, file in vectors]
     if entry.dataset == registry.CODES_DATASET:
-        files.append(codes_path(folder, run.dataset, options))
+        files += [file for _, file in code_files(folder, run.dataset, options)]
     found = {
         file.name if file.parent == folder else str(file.absolute()): _fingerprint(file)
         for file in files
@@ -78,6 +79,22 @@ def inputs_of(run, trained):
         file = checkpoint.checkpoint_file(options["checkpoint"]).absolute()
         found[str(file)] = _fingerprint(file)
     return found
+
+
+def refuse_changed_meanwhile(run, recorded, began):
+    """Refuse a run whose files were written while it read them: it is not known which version it has seen.
+
+    Args:
+        run (Run): that was run.
+        recorded (dict): as `inputs_of` gives it.
+        began (float): when the run began, in seconds since the epoch.
+
+    Raises:
+        VQRecError: names the files.
+    """
+    changed = [name for name in recorded if (_folder(run) / name).stat().st_mtime > began]
+    if changed:
+        raise VQRecError(f"{examples(changed)}: written while the run was reading it; run again")
 
 
 def changed_inputs(run, recorded):

@@ -21,4 +21,7 @@ def read_rows(file):
         raise VQRecError(f"{file}: cannot be read ({error.strerror})") from error
     if not isinstance(rows, dict) or not all(isinstance(options, dict) for options in rows.values()):
         raise VQRecError(f"{file}: expected lines of 'row name: {{model: NAME, option: value}}'")
+    with_comma = [name for name in rows if "," in str(name)]
+    if with_comma:
+        raise VQRecError(f"{file}: row '{with_comma[0]}': a comma stands between rows in --models; leave it out")
     return {str(name): options for name, options in rows.items()}

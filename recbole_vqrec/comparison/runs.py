@@ -154,6 +154,15 @@ def finished_runs(out):
     return [(file.parts[-4], file.parts[-3], file.parent, read_result(file)) for file in files]
 
 
+def seeds_there(run):
+    """Return the results of all seeds of a run's row that are there.
+
+    Raises:
+        VQRecError: as `finished_runs`.
+    """
+    return [result for _, _, folder, result in finished_runs(run.out) if folder.parent == run.folder.parent]
+
+
 def finished_trials(out, dataset, row):
     """Return the results of all trials of a row, in order of their names.
 

@@ -1,10 +1,12 @@
 """Options of each row: those found before (props/comparison.yaml), or the best of a small grid on validation."""
 
 import random
+from dataclasses import replace
 
 from sklearn.model_selection import ParameterGrid
 
-from recbole_vqrec.comparison.runs import Run
+from recbole_vqrec.comparison.inputs import changed_options
+from recbole_vqrec.comparison.runs import Run, seeds_there
 from recbole_vqrec.config import Config
 from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
@@ -22,6 +24,12 @@ def stated_options(model, dataset):
     return {**every, **here.get("others", {}), **here.get(model, {})}
 
 
+def grid_of(model):
+    """Return option -> values that tuning may try for a model, from props/comparison.yaml."""
+    stated = read_props("comparison.yaml")["grid"]
+    return stated.get(model, stated["others"])
+
+
 def trials(run, budget, given=()):
     """Return the trials of a row: what it would be run with otherwise, and points of its grid in props/comparison.yaml.
 
@@ -30,14 +38,12 @@ def trials(run, budget, given=()):
     Args:
         run (Run): a run of the row, whose seed and options all trials share.
         budget (int): trials at most, the same for each row; a larger grid is sampled.
-        given (iterable of str): options that the user has set; they are not tuned.
+        given (iterable of str): options that the user has set, in files, rows or the command; they are not tuned.
 
     Returns:
         list of Run: empty where the model has no grid, or all of it is given.
     """
-    stated = read_props("comparison.yaml")["grid"]
-    grid = stated.get(run.model, stated["others"])
-    grid = {name: values for name, values in grid.items() if name not in given}
+    grid = {name: values for name, values in grid_of(run.model).items() if name not in given}
     if not grid:
         return []
     points = list(ParameterGrid(grid))
@@ -47,6 +53,49 @@ def trials(run, budget, given=()):
     return [
         Run(run.out, run.dataset, run.row, run.model, run.seed, {**run.options, **point}, point) for point in tried
     ]
+
+
+def refuse_untuned_seeds(run, tried):
+    """Refuse, before the first trial, a row whose seeds were run without any.
+
+    Args:
+        run (Run): a run of the row.
+        tried (list of Run): its trials, made or not.
+
+    Raises:
+        VQRecError: names the folder.
+    """
+    if tried and seeds_there(run) and not any(trial.folder.exists() for trial in tried):
+        raise VQRecError(
+            f"{run.folder.parent}: its seeds were run without trials; choose another --out, delete the folder, or "
+            "leave out --tune"
+        )
+
+
+def chosen_trial(run, tried, results, say):
+    """Return the trial whose values a row is run with: the best, or that of the seeds that are there.
+
+    They differ where a trial that had failed, or a new one, is better than those known when the seeds were run.
+
+    Args:
+        run (Run): a run of the row.
+        tried (list of Run): the trials.
+        results (list of dict or None): of each.
+        say (callable): receives the line that says which.
+    """
+    best, there = best_trial(tried, results), seeds_there(run)
+    finished = [trial for trial, result in zip(tried, results) if result]
+    used = (trial for trial in finished if there and not _differs(run, trial, there[0]))
+    chosen = best if not there or not _differs(run, best, there[0]) else next(used, best)
+    say(f"{run.dataset} {run.row}: best of {len(tried)} trials {best.trial if best else {}}")
+    if chosen is not best:
+        say(f"{run.folder.parent}: its seeds were run with {chosen.trial}, which is kept; delete them to take the best")
+    return chosen
+
+
+def _differs(run, trial, result):
+    """Return whether a run with a trial's values would be another than one that is there."""
+    return trial is None or bool(changed_options(replace(run, options=trial.options), result))
 
 
 def best_trial(tried, results):

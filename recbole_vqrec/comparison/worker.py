@@ -13,11 +13,12 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import torch
 
-from recbole_vqrec.comparison.inputs import inputs_of, options_in_force
+from recbole_vqrec.comparison.inputs import inputs_of, options_in_force, refuse_changed_meanwhile
 from recbole_vqrec.comparison.runs import FORMAT, LOG, RESULT, Run
 from recbole_vqrec.errors import VQRecError
 
@@ -38,12 +39,15 @@ def execute(run):
     from recbole_vqrec.evaluation import user_ranks
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
+    began = time.time()
     with tempfile.TemporaryDirectory(prefix=f".{run.name}.", dir=run.folder.parent) as temporary:
         options = {**run.options, "seed": run.seed, "checkpoint_dir": str(Path(temporary) / "saved")}
         result = quick_start.run(run.model, run.dataset, None, {"show_progress": False, "state": "WARNING", **options})
         made = Path(result["run"])
         if not (made / user_ranks.FILE_NAME).is_file():
             raise VQRecError(f"{run.dataset}: not one test target a user; a comparison needs leave-one-out")
+        inputs = inputs_of(run, made)
+        refuse_changed_meanwhile(run, inputs, began)
         complete = Path(temporary) / "complete"
         complete.mkdir()
         for name in (LOG, user_ranks.FILE_NAME):
@@ -52,7 +56,7 @@ def execute(run):
         described = {
             "format": FORMAT, **result, "run": str(run.folder), "row": run.row, "seed": run.seed,
             "run_options": run.as_dict()["options"], "options": options_in_force(run), "trial": run.trial,
-            "inputs": inputs_of(run, made), "versions": versions(), "threads": torch.get_num_threads(),
+            "inputs": inputs, "versions": versions(), "threads": torch.get_num_threads(),
         }  # fmt: skip
         (complete / RESULT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         if not (run.folder / RESULT).is_file():  # else a process that outlived its comparison has made it meanwhile

@@ -37,6 +37,24 @@ def codes_path(folder, dataset, options):
     return artifacts.codes_file(folder, dataset, given or codes_name(options))
 
 
+def code_files(folder, dataset, options):
+    """Return the files of a data set's codes: its own, or those of its domains where it is merged and has none.
+
+    Args:
+        folder (Path): of the data set.
+        dataset (str): name.
+        options (mapping): of props/item_codes.yaml.
+
+    Returns:
+        list of tuple: data set and file.
+    """
+    path, record = codes_path(folder, dataset, options), read_record(folder, dataset) or {}
+    if path.is_file() or record.get("source") != "merge" or options["item_codes"]:
+        return [(dataset, path)]
+    domains = record["options"]["datasets"]
+    return [(domain, codes_path(folder.parent / domain, domain, options)) for domain in domains]
+
+
 def encode_command(dataset, options, domains=()):
     """Return the command that makes the code file of these options, each that is not the default written out.
 
@@ -72,12 +90,11 @@ def load_item_codes(config, tokens):
             come from different kinds of quantizers, or that make the same item id.
     """
     folder, dataset = Path(config["data_path"]), config["dataset"]
-    path = codes_path(folder, dataset, config)
-    record = read_record(folder, dataset) or {}
-    if path.is_file() or record.get("source") != "merge" or config["item_codes"]:
+    path, files = codes_path(folder, dataset, config), code_files(folder, dataset, config)
+    if files == [(dataset, path)]:
         codes, remedy = _one_file(path, dataset, config)
     else:
-        codes, remedy = _of_domains(folder.parent, record["options"]["datasets"], dataset, config)
+        codes, remedy = _of_domains(files, dataset, config)
     return codes, codes.flat_table(tokens, path, remedy)
 
 
@@ -113,12 +130,11 @@ def _tell_other_split(path, config):
         )
 
 
-def _of_domains(data_path, domains, dataset, config):
+def _of_domains(files, dataset, config):
     """Return the codes of all domains under the merged data set's item ids."""
-    remedy = f"run '{encode_command(dataset, config, domains)}'"
+    remedy = f"run '{encode_command(dataset, config, [domain for domain, _ in files])}'"
     item_ids, codes, layouts = {}, [], {}
-    for domain in domains:
-        path = codes_path(data_path / domain, domain, config)
+    for domain, path in files:
         if not path.is_file():
             raise VQRecError(f"{path}: {KIND} not found, and {dataset} has none of its own; {remedy}")
         own, _ = _one_file(path, domain, config)

@@ -48,12 +48,21 @@ def made_by(config):
         config (mapping): data_path (the data set's folder), dataset, plm.
     """
     folder, dataset = Path(config["data_path"]), config["dataset"]
-    _, path = _files(folder, dataset, {"plm": config["plm"]})[0]
+    _, path = vector_files(folder, dataset, {"plm": config["plm"]})[0]
     return artifacts.read_manifest(path, KIND, "embed the data set again")["options"] if path.is_file() else {}
 
 
-def _files(folder, dataset, options):
-    """Return (data set, file): the data set's own, or those of its domains where it is merged and has none."""
+def vector_files(folder, dataset, options):
+    """Return the files of a data set's text vectors: its own, or those of its domains where it is merged and has none.
+
+    Args:
+        folder (Path): of the data set.
+        dataset (str): name.
+        options (mapping): as `embedding_path` takes them.
+
+    Returns:
+        list of tuple: data set and file.
+    """
     path, record = embedding_path(folder, dataset, options), read_record(folder, dataset) or {}
     if path.is_file() or record.get("source") != "merge":
         return [(dataset, path)]
@@ -64,7 +73,7 @@ def _files(folder, dataset, options):
 def _vectors(folder, dataset, config, word_drop):
     """Return item ids, vectors, file and remedy: of the data set's own file, else of its domains' files."""
     options = {"plm": config["plm"], "word_drop": word_drop}
-    path, files = embedding_path(folder, dataset, options), _files(folder, dataset, options)
+    path, files = embedding_path(folder, dataset, options), vector_files(folder, dataset, options)
     if files == [(dataset, path)]:
         return _one_file(path, dataset, config, word_drop)
     item_ids, vectors = {}, []

@@ -10,13 +10,14 @@ from recbole_vqrec.report import markup
 from recbole_vqrec.report.comparison_tables import group_table
 from recbole_vqrec.report.metric_names import short_name
 from recbole_vqrec.report.published import published_ablations
-from recbole_vqrec.report.rows import rows_of, shown_leading_metric, shown_metrics
+from recbole_vqrec.report.rows import one_pretraining, rows_of, shown_leading_metric, shown_metrics
 from recbole_vqrec.report.significance import paired_test
 
 NOTE = (
     "Test split, mean over users and seeds, ± standard deviation between seeds. p: of no difference between the first "
     "row and the row in {lead}, over test users and seeds; \\* p < .05, \\*\\* p < .01 after Bonferroni correction for "
-    "the rows, none with a single seed. In brackets: VQ-Rec paper, table 4."
+    "the rows, none with a single seed. Items that a model cannot tell apart, of which random codes leave none, are in "
+    "random order, as the paper's top-k leaves them. In brackets: VQ-Rec paper, table 4.{one_pretraining}"
 )
 
 
@@ -76,7 +77,7 @@ def ablation_part(dataset, shown, others):
         dataset (str): name.
         shown, others (list of Row): as `split_off` gives them.
     """
-    note = NOTE.format(lead=short_name(shown_leading_metric(shown)))
+    note = NOTE.format(lead=short_name(shown_leading_metric(shown)), one_pretraining=one_pretraining(shown))
     parts = [f"## Ablation on {dataset}", note, markup.table(*ablation_table(shown))]
     if len(others) > 1:
         parts += ["### Sparse items", markup.table(*group_table(others))]
@@ -97,7 +98,7 @@ def ablation_table(rows):
         paper = published.get(row.name, {})
         cells = [_cell(row, metric, paper) for metric in metrics]
         if row is not full:
-            test = paired_test(full.users(lead), row.users(lead))
+            test = paired_test(full.users(lead, ties_by_chance=True), row.users(lead, ties_by_chance=True))
             cells.append(f"{test.p_value:.2g} {test.stars(len(others))}".strip())
         else:
             cells.append("")
@@ -106,6 +107,6 @@ def ablation_table(rows):
 
 
 def _cell(row, metric, paper):
-    deviation = row.deviation(metric)
-    text = f"{row.mean(metric):.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
+    deviation = row.deviation(metric, ties_by_chance=True)
+    text = f"{row.mean(metric, ties_by_chance=True):.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
     return f"{text} ({paper[metric]:.4f})" if metric in paper else text

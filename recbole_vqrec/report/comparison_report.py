@@ -13,7 +13,7 @@ from recbole_vqrec.report import comparison_tables as tables
 from recbole_vqrec.report import markup
 from recbole_vqrec.report.ablation_report import ablation_part, split_off
 from recbole_vqrec.report.plots import draw_all
-from recbole_vqrec.report.rows import rows_of
+from recbole_vqrec.report.rows import differences, one_pretraining, rows_of
 
 STYLE = """body { font: 15px/1.5 sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px; display: block; overflow-x: auto }
@@ -39,9 +39,6 @@ TEST = (
     "lines of the table; none with a single seed, where p is about two trained models and not about their methods. The "
     "last columns have items that a model cannot tell apart in random order: tied_items is of no help to models of ids."
 )
-ONE_PRETRAINING = (
-    " All seeds of {names} start from one pre-trained run: p says nothing about another pre-training."
-)
 PUBLISHED = (
     "Published: VQ-Rec paper, WWW 2023, by the kind of model, whatever its row is called; pre-trained on five domains "
     "there. VQRec from scratch stands beside its ablation without pre-training. Here items that a model cannot tell "
@@ -51,7 +48,16 @@ COST = (
     "Medians over the seeds, one process each; seconds of training with validation, peak memory. Runs beside others on "
     "the same machine are slower. What a fine-tuned row was pre-trained for is not counted."
 )
-TRIED = "Trials with the first seed; the best on validation, in bold, gave the row its options."
+TRIED = "Trials with the first seed; in bold the one that gave the row its options.{untuned}"
+GROUPS = (
+    "Groups of like size by the target item's training interactions; items that a model cannot tell apart in random "
+    "order."
+)
+OPTIONS = (
+    "All models: {shared}. Values that a grid of props/comparison.yaml has are shown for each; without trials they are "
+    "those of the papers, or were found before, as props/ says."
+)
+UNEQUAL = "**Not the same for all rows**, so beware of comparing them: {differences}."
 
 
 def write_report(out, say=print):
@@ -100,14 +106,16 @@ def _dataset_part(dataset, rows, plots, out):
     users, items, interactions = rows[0].results[0]["statistics"]
     parts = [f"## {dataset}", f"{users:,} users, {items:,} items, {interactions:,} interactions"]
     parts.append(markup.table(*tables.main_table(rows)))
+    if differences(rows):
+        parts.append(UNEQUAL.format(differences=". ".join(differences(rows))))
     trials = {row.name: finished_trials(out, dataset, row.name) for row in rows}
     for title, table, note in (
-        ("VQRec against each", tables.significance_table(rows), TEST + _one_pretraining(rows)),
+        ("VQRec against each", tables.significance_table(rows), TEST + one_pretraining(rows)),
         ("Beside the published numbers", tables.published_table(rows), PUBLISHED.format(texts=_language_models(rows))),
-        ("Sparse items", tables.group_table(rows), "Groups of like size by the target item's training interactions."),
+        ("Sparse items", tables.group_table(rows), GROUPS),
         ("Cost", tables.cost_table(rows), COST),
-        ("Tuning", tables.tuning_table(trials), TRIED),
-        ("Options", tables.options_table(rows), f"All models: {tables.shared_options(rows) or 'as in props/'}."),
+        ("Tuning", tables.tuning_table(rows, trials), TRIED.format(untuned=_untuned(trials))),
+        ("Options", tables.options_table(rows), OPTIONS.format(shared=tables.shared_options(rows) or "as in props/")),
     ):
         if table[1]:
             words = title in ("Options", "Tuning")
@@ -125,10 +133,10 @@ def _ablations_below(out):
     return parts
 
 
-def _one_pretraining(rows):
-    """Return a sentence about the rows whose seeds share a checkpoint; "" where there are none."""
-    names = [row.name for row in rows if row.pretrained]
-    return ONE_PRETRAINING.format(names=", ".join(names)) if names else ""
+def _untuned(trials):
+    """Return a sentence about the rows that have no trials; "" where all have."""
+    names = [name for name, results in trials.items() if not results]
+    return f" Without trials: {', '.join(names)}." if names else ""
 
 
 def _language_models(rows):

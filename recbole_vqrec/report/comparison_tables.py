@@ -1,5 +1,6 @@
 """The tables of a comparison's report: header and lines of cells for the rows of one data set."""
 
+from recbole_vqrec.comparison.tuning import grid_of
 from recbole_vqrec.report.item_groups import item_groups
 from recbole_vqrec.report.markup import Markup
 from recbole_vqrec.report.metric_names import leading_metric, short_name
@@ -101,28 +102,34 @@ def cost_table(rows):
     return header, lines
 
 
-def tuning_table(trials):
-    """Return header and lines of the trials of all rows, the best of each first and bold.
+def tuning_table(rows, trials):
+    """Return header and lines of the trials of all rows, the best of each first, those in bold that it is run with.
 
     Args:
+        rows (list of Row): of one data set.
         trials (dict): row name -> results of its trials.
     """
     lines = []
-    for name, results in trials.items():
-        results = [result for result in results if result["best_valid_score"] is not None]
+    for row in rows:
+        results = [result for result in trials[row.name] if result["best_valid_score"] is not None]
         sign = -1 if results and results[0]["valid_score_bigger"] else 1
-        for place, result in enumerate(sorted(results, key=lambda result: sign * result["best_valid_score"])):
-            score = f"{result['best_valid_score']:.4f}"
-            values = _told(result["trial"])
-            lines.append([name, values, str(result["epochs"]), score if place else Markup(f"**{score}**")])
+        for result in sorted(results, key=lambda result: sign * result["best_valid_score"]):
+            score, tried = f"{result['best_valid_score']:.4f}", result["trial"]
+            taken = all(row.results[0]["options"].get(name) == value for name, value in tried.items())
+            score = Markup(f"**{score}**") if taken else score
+            lines.append([row.name, _told(tried), str(result["epochs"]), score])
     return ["model", "values tried", "epochs", "validation score"], lines
 
 
 def group_values(rows, groups=5):
-    """Return labels of the item groups and row name -> values [groups]; see `item_groups`."""
+    """Return labels of the item groups and row name -> values [groups]; see `item_groups`.
+
+    Ties are in random order: by popularity, a rare item would come after all those a model cannot tell it from.
+    """
     metric = shown_leading_metric(rows)
     found = item_groups(rows[0].ranks[0].target_count, groups)
-    values = {row.name: [float(row.users(metric)[:, users].mean()) for _, users in found] for row in rows}
+    of_users = {row.name: row.users(metric, ties_by_chance=True) for row in rows}
+    values = {name: [float(each[:, users].mean()) for _, users in found] for name, each in of_users.items()}
     return [(label, len(users)) for label, users in found], values
 
 
@@ -140,11 +147,13 @@ def shared_options(rows):
 
 
 def options_table(rows):
-    """Return header and lines of the options that only some rows were run with."""
+    """Return header and lines of the options that only some rows were run with, and those that tuning may change."""
     shared = _shared(rows)
     lines = []
     for row in rows:
-        options = {**row.of_recipe(), **row.results[0]["run_options"]}
+        result = row.results[0]
+        tunable = {name: result["options"][name] for name in grid_of(row.model) if name in result["options"]}
+        options = {**tunable, **row.of_recipe(), **result["run_options"]}
         own = _told({name: value for name, value in options.items() if name not in shared})
         lines.append([row.name, own or "no others"])
     return ["model", "options"], lines

@@ -15,6 +15,10 @@ from recbole_vqrec.report.metric_names import leading_metric, ranked_metrics
 from recbole_vqrec.report.published import published_results
 
 OURS = "VQRec"
+ONE_PRETRAINING = (
+    " All seeds of {names} start from one pre-trained run: p says nothing about another pre-training."
+)
+PROTOCOL = ("eval_args", "valid_metric", "epochs", "stopping_step", "MAX_ITEM_LIST_LENGTH", "tied_items")
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,9 @@ class Row:
         """Return the mean over users and seeds; see `users`."""
         return float(self.users(metric, ties_by_chance).mean())
 
-    def deviation(self, metric):
-        """Return the standard deviation between seeds, or None with one seed."""
-        return float(self.users(metric).mean(axis=1).std(ddof=1)) if len(self.ranks) > 1 else None
+    def deviation(self, metric, ties_by_chance=False):
+        """Return the standard deviation between seeds, or None with one seed; see `users`."""
+        return float(self.users(metric, ties_by_chance).mean(axis=1).std(ddof=1)) if len(self.ranks) > 1 else None
 
     def median(self, name):
         """Return the median of a number of the results, "seconds" for example: one slow run does not count."""
@@ -82,8 +86,8 @@ def rows_of(finished):
         finished (list of tuple): data set, row name, folder and result, as `finished_runs` gives them.
 
     Raises:
-        VQRecError: ranks missing or damaged; runs of one data set with other test users; seeds of one row with other
-            options or data.
+        VQRecError: ranks missing or damaged; runs of one data set with other interactions or test users; seeds of one
+            row with other options or data.
     """
     table = {}
     for dataset, name, folder, result in finished:
@@ -95,6 +99,7 @@ def rows_of(finished):
             for folder, result, ranks in runs:
                 if ranks.user_ids != first[2].user_ids or (ranks.target_count != first[2].target_count).any():
                     raise VQRecError(f"{folder}: has other test users or targets than {first[0]}; delete one, redo it")
+                _refuse_other_interactions(dataset, folder, result, *first[:2])
                 _refuse_another_row(folder, result, *runs[0][:2])
         rows[dataset] = [
             Row(dataset, name, [result for _, result, _ in runs], [ranks for _, _, ranks in runs])
@@ -120,6 +125,33 @@ def _refuse_another_row(folder, result, first_folder, first):
             )
 
 
+def _refuse_other_interactions(dataset, folder, result, first_folder, first):
+    """Refuse rows that were trained on other files of interactions, though their test users are the same."""
+    both = result["inputs"].keys() & first["inputs"].keys()
+    changed = [name for name in sorted(both) if name.startswith(f"{dataset}.") and name.endswith(".inter")
+               and result["inputs"][name] != first["inputs"][name]]  # fmt: skip
+    if changed:
+        raise VQRecError(f"{folder}: was run on another {examples(changed)} than {first_folder}; delete one, redo it")
+
+
+def differences(rows):
+    """Return "epochs: 12 SASRec; 300 VQRec" for each option that makes a comparison unfair where rows do not share it.
+
+    Args:
+        rows (list of Row): of one data set.
+    """
+    told = []
+    for option in PROTOCOL:
+        values = {}
+        for row in rows:
+            options = row.results[0]["options"]
+            if option in options:  # of tied items, models of ids have none
+                values.setdefault(str(options[option]), []).append(row.name)
+        if len(values) > 1:
+            told.append(f"{option}: " + "; ".join(f"{value} {', '.join(names)}" for value, names in values.items()))
+    return told
+
+
 def _place(row):
     """Return the place of a row: as in the paper, others after them by name, ours last."""
     order = [*published_results("Scientific")]
@@ -130,6 +162,12 @@ def ours(rows):
     """Return the rows of VQRec, the one that stands for it first: pre-trained as in the paper, of that name, or any."""
     own = [row for row in rows if row.model == OURS]
     return sorted(own, key=lambda row: (not row.pretrained, row.name != OURS))
+
+
+def one_pretraining(rows):
+    """Return a sentence about the rows whose seeds share a checkpoint; "" where there are none."""
+    names = [row.name for row in rows if row.pretrained]
+    return ONE_PRETRAINING.format(names=", ".join(names)) if names else ""
 
 
 def shown_metrics(rows):

@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 import pytest
 from click.testing import CliRunner
-from small import SMALL, write_codes, write_vectors
+from small import SMALL, write_codes, write_inter, write_vectors
 
 from recbole_vqrec import registry
 from recbole_vqrec.cli import main
@@ -101,6 +101,10 @@ def test_a_run_on_data_that_have_changed_is_refused(tiny, in_process):
     "given, message",
     [
         ({"seed": 7}, "^seed: not for all runs of a table"),
+        ({"resume": "saved/x"}, "^resume: not for all runs of a table"),
+        ({"stage": "pretrain"}, "^SASRec: stage: pretrain, but a comparison tests its runs; pre-train first"),
+        ({"eval_args": "full"}, "eval_args"),
+        ({"learning_rate": -1}, "learning_rate: -1, expected a number above 0"),
         ({"model": "SASRec"}, "model: not for all runs of a table"),
         ({"eval_args": {"mode": "uni5"}}, "SASRec: eval_args: .*a comparison ranks all items, leave-one-out"),
         ({"eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}}}, "SASRec: eval_args: .*a comparison ranks all items"),
@@ -116,6 +120,11 @@ def test_options_that_a_table_cannot_have(tiny, in_process, given, message):
 def test_a_row_is_named_as_a_folder_can_be(tiny, name):
     with pytest.raises(VQRecError, match="a row's name is that of its folder"):
         compare(["tiny"], [name], "out", rows={name: {"model": "VQRec"}})
+
+
+def test_a_row_names_its_model(tiny):
+    with pytest.raises(VQRecError, match="row 'mine': model: .'VQRec'., expected the name of a model"):
+        compare(["tiny"], ["mine"], "out", rows={"mine": {"model": ["VQRec"]}})
 
 
 @pytest.mark.parametrize("option", ["seed", "dataset"])
@@ -229,6 +238,48 @@ def test_files_that_a_run_reads_by_its_options_count_as_its_data(tiny, in_proces
         small_compare(["VQRec"], item_codes=str(codes))
 
 
+def test_files_of_domains_count_as_data_of_their_mix(tiny, in_process):
+    items = [f"i{number}" for number in range(12)]
+    sequences = {f"u{user}": items[user % 6 :][:6] for user in range(12)}
+    for name in ("A", "B"):
+        write_inter(tiny.parent / name, name, sequences)
+        lines = [f"{item}\t{item}" for item in items]
+        (tiny.parent / name / f"{name}.item").write_text("\n".join(["item_id:token\ttitle:token_seq", *lines]) + "\n")
+        write_codes(tiny.parent / name, name, items, codes="small.opq4x8")
+    merged = CliRunner().invoke(main, ["merge", "--datasets", "A,B", "--name", "AB"])
+    assert merged.exit_code == 0, merged.output
+    options, said = {**OPTIONS, "item_codes": None, "plm": "small"}, []
+    compare(["AB"], ["VQRec"], "out", options=options, say=said.append)
+    write_codes(tiny.parent / "B", "B", items[::-1], codes="small.opq4x8")
+    with pytest.raises(VQRecError, match="was run on other data, /.*B.small.opq4x8.codes.safetensors changed since"):
+        compare(["AB"], ["VQRec"], "out", options=options, say=said.append)
+
+
+def test_a_file_written_while_a_run_reads_it(tiny, in_process, monkeypatch):
+    from recbole_vqrec import quick_start
+
+    train = quick_start.run
+
+    def changed(*args):
+        result = train(*args)
+        os.utime(tiny / "tiny.inter", (time.time() + 9, time.time() + 9))
+        return result
+
+    monkeypatch.setattr(quick_start, "run", changed)
+    _, said = small_compare(["SASRec"])
+    assert any("tiny.inter: written while the run was reading it; run again" in line for line in said)
+    assert not Path("out/tiny/SASRec/seed-2020").exists()
+
+
+def test_what_cannot_be_in_the_table_is_told_before_the_first_run(tiny, in_process):
+    small_compare(["SASRec"])
+    path = Path("out/tiny/SASRec/seed-2020/result.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    with pytest.raises(VQRecError, match="format version 99"):
+        small_compare(["Caser"])
+    assert len(in_process) == 1
+
+
 def test_folders_that_are_no_runs_are_left_out(tiny, in_process):
     small_compare(["SASRec"])
     shutil.copytree("out/tiny/SASRec/seed-2020", "out/tiny/SASRec/seed-2020-old")
@@ -324,6 +375,50 @@ def test_tuning_takes_the_values_of_the_best_validation_score(tiny, in_process, 
     assert best_trial([Run("out", "tiny", "SASRec", "SASRec", 2020, {})], [None]) is None
 
 
+def small_grid(monkeypatch, rates):
+    grid = {"grid": {"others": {"learning_rate": rates}}, "tuned": {}, "options": {"others": {}}}
+    monkeypatch.setattr("recbole_vqrec.comparison.tuning.read_props", lambda name: grid)
+
+
+def tuned(budget, **options):
+    said = []
+    compare(["tiny"], ["SASRec"], "out", 1, budget, options={**OPTIONS, "epochs": 6, **options}, say=said.append)
+    ((_, _, _, result),) = finished_runs("out")
+    return result["run_options"]["learning_rate"], said
+
+
+def test_a_better_trial_does_not_repeat_the_seeds_that_are_there(tiny, in_process, monkeypatch):
+    small_grid(monkeypatch, [1e-9])
+    monkeypatch.setattr("recbole_vqrec.comparison.tuning._in_force", lambda run, names: {"learning_rate": 1e-9})
+    assert tuned(2)[0] == 1e-9
+    small_grid(monkeypatch, [1e-9, 0.01])
+    rate, said = tuned(2)
+    assert rate == 1e-9 and "tiny SASRec: best of 2 trials {'learning_rate': 0.01}" in said
+    assert "out/tiny/SASRec: its seeds were run with {'learning_rate': 1e-09}, which is kept; delete them" in said[-2]
+    assert "| learning_rate 1e-09 | 6 | **0." in Path("out/report.md").read_text().replace("      ", "").replace("  ", " ")
+    shutil.rmtree("out/tiny/SASRec/seed-2020")
+    assert tuned(2)[0] == 0.01
+
+
+def test_a_row_that_was_run_without_trials_is_not_tuned_behind_its_seeds(tiny, in_process):
+    small_compare(["SASRec"])
+    with pytest.raises(VQRecError, match="out/tiny/SASRec: its seeds were run without trials; choose another --out"):
+        compare(["tiny"], ["SASRec"], "out", 1, 2, options=OPTIONS)
+    assert len(in_process) == 1
+
+
+def test_what_a_row_or_a_file_says_is_not_tuned(tiny, in_process):
+    Path("my.yaml").write_text("hidden_dropout_prob: 0.3\n")
+    said, rows = [], {"mine": {"model": "VQRec", "temperature": 0.3}}
+    options = {name: value for name, value in OPTIONS.items() if name != "hidden_dropout_prob"}
+    compare(["tiny"], ["mine"], "out", 1, 9, 1, ["my.yaml"], options, rows, said.append)
+    tried = [json.loads(file.read_text())["trial"] for file in Path("out").glob("*/*/trial-*/result.json")]
+    assert len(tried) == 3 and all(trial.keys() == {"learning_rate"} for trial in tried)
+    assert "tiny mine: 3 trials, its grid has no more" in said
+    ((_, _, _, result),) = finished_runs("out")
+    assert result["options"]["temperature"] == result["options"]["hidden_dropout_prob"] == 0.3
+
+
 def test_each_row_gets_the_same_number_of_trials_at_most():
     run = Run("out", "Scientific", "VQRec", "VQRec", 2020, {"epochs": 3})
     some = trials(run, 4)
@@ -359,6 +454,11 @@ def test_rows_of_a_file_are_models_with_options_of_their_own(tiny, in_process, t
     assert result.exit_code == 0, result.output
     ((_, row, _, stored),) = finished_runs("out")
     assert row == "Small VQRec" and stored["model"] == "VQRec" and stored["run_options"]["learning_rate"] == 0.01
+    (tmp_path / "rows.yaml").write_text("Small VQRec: {model: VQRec, learning_rate: 1e-2}\nOther: {model: VQRec}\n")
+    assert "not in --models, so not run: Other" in CliRunner().invoke(main, [*command, *arguments]).output
+    (tmp_path / "rows.yaml").write_text("Small, VQRec: {model: VQRec}\n")
+    result = CliRunner().invoke(main, [*command, *arguments])
+    assert result.exit_code == 2 and "row 'Small, VQRec': a comma stands between rows" in result.output
     (tmp_path / "rows.yaml").write_text("- VQRec\n")
     result = CliRunner().invoke(main, [*command, *arguments])
     assert result.exit_code == 2 and "expected lines of 'row name:" in result.output

@@ -100,11 +100,15 @@ def test_every_row_of_vqrec_is_tested_and_the_pre_trained_one_stands_for_it():
 def test_trials_come_with_the_best_first():
     tried = [{"trial": {"learning_rate": rate}, "best_valid_score": score, "epochs": 3, "valid_score_bigger": True}
              for rate, score in ((0.1, 0.5), (0.01, 0.75))]  # fmt: skip
-    header, lines = tables.tuning_table({"SASRec": tried, "VQRec": []})
+    rows = [row("SASRec", THIRD, learning_rate=0.01), row("VQRec", BEST)]
+    header, lines = tables.tuning_table(rows, {"SASRec": tried, "VQRec": []})
     assert header == ["model", "values tried", "epochs", "validation score"]
     assert lines == [
         ["SASRec", "learning_rate 0.01", "3", "**0.7500**"], ["SASRec", "learning_rate 0.1", "3", "0.5000"],
     ]  # fmt: skip
+    tried[0]["best_valid_score"] = 0.75  # level: bold is the one the row was run with, not the one listed first
+    lines = tables.tuning_table(rows, {"SASRec": tried, "VQRec": []})[1]
+    assert [line[-1] for line in lines] == ["0.7500", "**0.7500**"]
 
 
 def test_groups_cost_and_options():
@@ -114,6 +118,26 @@ def test_groups_cost_and_options():
     assert tables.cost_table(rows)[1][0] == ["SASRec", "1,000", "2", "5", "2.5", "3", "1", "1"]
     assert tables.shared_options(rows) == "epochs 3"
     assert tables.options_table(rows)[1] == [["SASRec", "no others"], ["VQRec", "learning_rate 0.1"]]
+
+
+def test_groups_have_ties_in_random_order():
+    ordered = row("VQRec", [0, 0, 0, 0])
+    tied = dataclasses.replace(ordered.ranks[0], tied_above=np.zeros(4, int), tied_below=np.array([1, 0, 0, 0]))
+    _, [line] = tables.group_table([dataclasses.replace(ordered, ranks=[tied])])
+    assert line == ["VQRec", "0.8155", "1.0000", "1.0000", "1.0000"]
+
+
+def test_options_in_force_that_tuning_may_change_are_told():
+    rows = [row("SASRec", THIRD, epochs=3), row("VQRec", BEST, epochs=3)]
+    rows[1].results[0]["options"].update(temperature=0.1, hidden_dropout_prob=0.5, n_layers=2)
+    lines = tables.options_table(rows)[1]
+    assert lines == [["SASRec", "no others"], ["VQRec", "hidden_dropout_prob 0.5, temperature 0.1"]]
+
+
+def test_what_makes_a_comparison_unfair_is_told():
+    rows = [row("SASRec", THIRD, epochs=3), row("FDSA", THIRD, epochs=9, tied_items="popular"), row("VQRec", BEST, epochs=9)]
+    assert table_rows.differences(rows) == ["epochs: 3 SASRec; 9 FDSA, VQRec"]
+    assert table_rows.differences(rows[1:]) == []
 
 
 def test_what_a_recipe_gives_each_row_is_told():
@@ -150,6 +174,11 @@ def test_rows_come_in_the_papers_order_and_have_the_same_users(tmp_path):
         one.ranks[0].save(tmp_path / name)
         runs.append(("Scientific", name, tmp_path / name, one.results[0]))
     assert [found.name for found in table_rows.rows_of(runs)["Scientific"]] == ["SASRec", "BERT4Rec", "Caser", "VQRec"]
+    for each, fingerprint in zip(runs, "1121"):
+        each[3]["inputs"] = {"Scientific.inter": fingerprint, "/x/other.inter": each[1]}
+    with pytest.raises(VQRecError, match="BERT4Rec: was run on another Scientific.inter than .*VQRec; delete one"):
+        table_rows.rows_of(runs)
+    runs[2][3]["inputs"] = {}
     UserRanks(["a", "x"], *np.zeros((3, 2), int)).save(tmp_path / "SASRec")
     with pytest.raises(VQRecError, match="other test users"):
         table_rows.rows_of(runs)
