@@ -28,13 +28,13 @@ class UniSRec(TextModel):
         super().__init__(config, dataset)
         self.item_drop, self.share_of_item_drop = config["item_drop"], config["share_of_item_drop"]
         self.sequence_contrast = config["sequence_contrast"]
-        if config["stage"] == "pretrain" and self.sequence_contrast and self.share_of_item_drop < 1:
-            tokens = dataset.field2id_token[dataset.iid_field]
-            self.items.second_view = torch.from_numpy(load_text_vectors(config, tokens, word_drop=True))
         if config["transductive"] or "id" in str(config["item_representation"]).split("+"):
             self.tied_items = None  # ids tell all items apart
             size, scale = config["hidden_size"], config["initializer_range"]
             self.items = TextAndIdRepresentation(self.items.text_vectors, self.items.adaptor, size, scale)
+        if config["stage"] == "pretrain" and self.sequence_contrast and self.share_of_item_drop < 1:
+            tokens = dataset.field2id_token[dataset.iid_field]
+            self.items.second_view = torch.from_numpy(load_text_vectors(config, tokens, word_drop=True))
 
     def adaptor(self, config, text_size):
         """Return the mixture of experts."""

@@ -136,6 +136,13 @@ def test_transductive_items_are_text_plus_id(vectors):
     assert torch.allclose(model.items.of_items(torch.tensor([3, 1])), expected[[3, 1]], atol=1e-6)
 
 
+def test_transductive_pretraining_has_the_second_view(tiny, vectors):
+    write_vectors(tiny, "tiny", ITEMS, plm="bert-base-uncased.word-drop", seed=1)
+    given = {**SMALL, "transductive": True, "share_of_item_drop": 0.5}
+    run = quick_start.pretrain(name="tiny", model="UniSRec", config_dict=given)["run"]
+    assert "model.items.id_embedding.weight" in checkpoint.load(run)[0]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_learns(vectors, name):
     model = build(name)
