@@ -28,7 +28,9 @@ class UniSRec(TextModel):
         super().__init__(config, dataset)
         self.item_drop, self.share_of_item_drop = config["item_drop"], config["share_of_item_drop"]
         self.sequence_contrast = config["sequence_contrast"]
-        if config["transductive"] or "id" in str(config["item_representation"]).split("+"):
+        # a preset of fine-tuning asks for ids by VQRec's option, which in other stages is of VQRec alone
+        preset_adds_id = config["stage"] == "finetune" and "id" in str(config["item_representation"]).split("+")
+        if config["transductive"] or preset_adds_id:
             self.tied_items = None  # ids tell all items apart
             size, scale = config["hidden_size"], config["initializer_range"]
             self.items = TextAndIdRepresentation(self.items.text_vectors, self.items.adaptor, size, scale)

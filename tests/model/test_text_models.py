@@ -136,6 +136,16 @@ def test_transductive_items_are_text_plus_id(vectors):
     assert torch.allclose(model.items.of_items(torch.tensor([3, 1])), expected[[3, 1]], atol=1e-6)
 
 
+@pytest.mark.parametrize("stage", ["train", "pretrain"])
+def test_the_item_representation_of_vqrec_is_not_read_before_fine_tuning(tiny, vectors, caplog, stage):
+    given = {**SMALL, "stage": stage, "item_representation": "code+text+id", "sequence_contrast": 0}
+    with caplog.at_level("WARNING"):
+        run = quick_start.run("UniSRec", "tiny", None, given)["run"]
+    [unread] = [line for line in caplog.messages if line.startswith("not read by UniSRec: ")]
+    assert "item_representation" in unread
+    assert "model.items.id_embedding.weight" not in checkpoint.load(run)[0]
+
+
 def test_transductive_pretraining_has_the_second_view(tiny, vectors):
     write_vectors(tiny, "tiny", ITEMS, plm="bert-base-uncased.word-drop", seed=1)
     given = {**SMALL, "transductive": True, "share_of_item_drop": 0.5}
