@@ -29,6 +29,7 @@ class ModelEntry:
         dataset (str): "module:Class".
         trainer (str): "module:Class".
         takes_new_items (bool): whether an item that was not in training needs only its text.
+        pretrains_itself (bool): whether each run begins with a pre-training on its own data set, which is no stage.
     """
 
     model: str
@@ -36,6 +37,7 @@ class ModelEntry:
     dataset: str = SEQUENCE_DATASET
     trainer: str = OWN_TRAINER
     takes_new_items: bool = False
+    pretrains_itself: bool = False
 
     @property
     def reads_texts(self):
@@ -56,6 +58,7 @@ OWN_MODELS = {
         ALL_POSITIONS,
         ATTRIBUTES_DATASET,
         "recbole_vqrec.trainer.two_stage_trainer:TwoStageTrainer",
+        pretrains_itself=True,
     ),
     "RecGURU": ModelEntry("recbole_vqrec.model.recguru:RecGURU", ALL_POSITIONS),
     "ItemCoOccurrence": ModelEntry(
@@ -102,7 +105,7 @@ def of(config):
 
 
 def refuse_without_pretraining(name, model_class, purpose=""):
-    """Raise `VQRecError` unless a model has a loss to be pre-trained with.
+    """Raise `VQRecError` unless a model has a loss to be pre-trained with, and that as a stage of its own.
 
     Args:
         name (str): of the model.
@@ -111,6 +114,12 @@ def refuse_without_pretraining(name, model_class, purpose=""):
     """
     if not hasattr(model_class, "pretraining_loss"):
         raise VQRecError(f"{name} has no pre-training{purpose}; VQRec has")
+    model = model_class.__name__
+    if own(model, model_class) and known(model).pretrains_itself:
+        raise VQRecError(
+            f"{name} has no stage of pre-training{purpose}; 'recbole-vqrec run --model={model}' does its pre-training, "
+            "on its own data set"
+        )
 
 
 def entry(name):

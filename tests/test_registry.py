@@ -7,7 +7,7 @@ import torch
 from small import SMALL, small_config, write_vectors
 
 import recbole_vqrec
-from recbole_vqrec import registry
+from recbole_vqrec import quick_start, registry
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.model.vqrec import VQRec
 
@@ -103,6 +103,15 @@ def test_names_of_all_models():
     assert "Config" not in names
     with pytest.raises(VQRecError, match="unknown model 'BPR'"):  # not a sequential model
         registry.entry("BPR")
+
+
+def test_s3rec_is_pretrained_by_its_run_and_in_no_stage(tiny):
+    options = {**SMALL, "attribute_columns": "title", "attribute_separator": " "}
+    with pytest.raises(VQRecError, match="S3Rec has no stage of pre-training; 'recbole-vqrec run --model=S3Rec' does"):
+        quick_start.pretrain(name="tiny", model="S3Rec", config_dict=dict(options))
+    run = recbole_vqrec.run("S3Rec", "tiny", None, dict(options))["run"]
+    with pytest.raises(VQRecError, match="S3Rec has no stage of pre-training to be fine-tuned after; .* own data set"):
+        quick_start.finetune("tiny", run, config_dict=dict(options))
 
 
 @pytest.mark.parametrize("stage", ["finetune", "pretrain"])
