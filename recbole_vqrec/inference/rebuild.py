@@ -33,6 +33,7 @@ class CatalogueDataset:
         item_popularity (torch.LongTensor): [1 + N].
         scored_by_engine (bool): the engine adds what histories add, since it knows added items too.
         item_attributes (torch.BoolTensor): [1 + N, attributes], none set, of models that have learned attributes.
+        item_domain (np.ndarray): [1 + N], the last domain's number throughout, of models that tell domains apart.
     """
 
     def __init__(self, config, catalogue, state):
@@ -51,6 +52,8 @@ class CatalogueDataset:
         if "attribute_embedding.weight" in state:
             attributes = len(state["attribute_embedding.weight"])
             self.item_attributes = torch.zeros(self.item_num, attributes, dtype=torch.bool)
+        if "discriminator.2.bias" in state:
+            self.item_domain = np.full(self.item_num, len(state["discriminator.2.bias"]) - 1)
 
     def num(self, field):
         """Return the number of items with padding; of any other field, a model without its data knows nothing."""
