@@ -17,6 +17,8 @@ def in_batch_contrast(queries, keys, items):
 
     loss = -1/T sum_t log( exp(q_t.k_t) / sum_{u: u = t or items_u != items_t} exp(q_t.k_u) )  (UniSRec, Eq. 6)
 
+    Scores and sums are in float32, under autocast too.
+
     Args:
         queries (torch.Tensor): [T, H], any temperature applied.
         keys (torch.Tensor): [T, H] in the same order.
@@ -26,7 +28,8 @@ def in_batch_contrast(queries, keys, items):
         torch.Tensor: scalar.
     """
     own = torch.arange(len(items), device=items.device)
-    scores = queries.float() @ keys.float().T
+    with torch.autocast(queries.device.type, enabled=False):  # which would round float32 operands again
+        scores = queries.float() @ keys.float().T
     same = (items[:, None] == items).fill_diagonal_(False)
     return F.cross_entropy(scores.masked_fill(same, float("-inf")), own)
 

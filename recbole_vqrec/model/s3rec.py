@@ -12,6 +12,7 @@ from torch import nn
 
 from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.contrast import in_batch_contrast
 from recbole_vqrec.model.id_representation import IdItemRepresentation
 from recbole_vqrec.model.losses import full_softmax_loss
 from recbole_vqrec.model.next_item import NextItemModel
@@ -116,8 +117,8 @@ class S3Rec(NextItemModel):
         segment = torch.where(inside[:, None], vectors, self.mask_embedding)
         context = self.encoder(hole, packed, causal=False)[packed.last]
         segments = self.encoder(segment, packed, causal=False)[packed.last]
-        own = torch.arange(len(context), device=context.device)
-        return F.cross_entropy(self.bilinear[3](context) @ segments.T, own)
+        sequences = torch.arange(len(context), device=context.device)
+        return in_batch_contrast(self.bilinear[3](context), segments, sequences)
 
 
 def mask_some(packed, probability):

@@ -19,6 +19,16 @@ def test_contrast_equals_its_formula():
     assert in_batch_contrast(queries, keys, items).item() == pytest.approx(total / 5, abs=1e-5)
 
 
+def test_contrast_is_in_float32_under_autocast():
+    queries, keys = torch.randn(40, 16), torch.randn(40, 16)
+    items = torch.arange(40) % 30
+    with torch.autocast("cpu", torch.bfloat16):
+        found = in_batch_contrast(queries, keys, items)
+        rounded = in_batch_contrast(queries.bfloat16(), keys.bfloat16(), items)
+    assert found.item() == pytest.approx(in_batch_contrast(queries, keys, items).item(), abs=1e-5)
+    assert rounded.item() == pytest.approx(found.item(), rel=0.05) and rounded.dtype == torch.float32
+
+
 def test_contrast_of_one_pair_is_zero():
     assert in_batch_contrast(torch.randn(1, 3), torch.randn(1, 3), torch.tensor([4])).item() == 0
 

@@ -167,6 +167,16 @@ def test_s3rec_cuts_whole_sequences_to_the_latest_items():
     assert whole.tolist() == [[2, 3, 4, 5, 9]] and length.tolist() == [5]
 
 
+def test_s3rec_contrasts_segments_in_float32_under_autocast(monkeypatch):
+    model, packed = build("S3Rec"), PackedSequences(torch.randint(2, 6, (40,)))
+    states = torch.randn(len(packed.row), 16)
+    monkeypatch.setattr(model.encoder, "forward", lambda vectors, packed, causal: states)
+    model.bilinear[3] = torch.nn.Identity()  # layers have their products in bfloat16, the contrast has not
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.segment_loss(states, packed).item()
+    assert found == pytest.approx(model.segment_loss(states, packed).item(), abs=1e-5)
+
+
 def test_s3rec_hides_items_and_segments():
     packed = PackedSequences(torch.randint(1, 12, (500,)))
     assert 0.17 < mask_some(packed, 0.2).float().mean() < 0.23
