@@ -98,7 +98,7 @@ def load_pretrained(config, model, dataset):
     if hasattr(dataset, "codebooks"):  # else a model that reads no codes
         _refuse_other_layout(path, config, manifest, dataset)
         _refuse_other_language_model(path, config, manifest)
-    pretrained = _model_state(tensors)
+    pretrained = _model_state(tensors, manifest["config"])
     own = model.state_dict()
     same_items = manifest["dataset"] == config["dataset"] and item_ids == item_ids_of(dataset)
     not_carried = OWN if same_items else (*OWN, IDS)
@@ -128,13 +128,14 @@ def load_pretrained(config, model, dataset):
     return lines
 
 
-def _model_state(tensors):
-    """Return the model's tensors of a checkpoint, a permutation of its own applied to its code embeddings."""
+def _model_state(tensors, options):
+    """Return the model's tensors of a checkpoint, a permutation of its own applied to its code embeddings as it was."""
     state = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     before = {n.removeprefix("items.permutation."): v for n, v in state.items() if n.startswith("items.permutation.")}
     permutation = None
     if "assignment" in before:
-        permutation = CodePermutation(*before["assignment"].shape)
+        kind, iterations = options["permutation"], options["permutation_iterations"]
+        permutation = CodePermutation(*before["assignment"].shape, kind == "hard", iterations)
     elif "rows" in before:
         books, count = before["rows"].shape
         permutation = ReferencePermutation(books, count - 1)

@@ -211,6 +211,20 @@ def test_a_fine_tuned_run_can_be_fine_tuned_again_with_its_permuted_table(pretra
     assert torch.allclose(state_after_loading(again, train)["items.code_embedding.weight"], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("given", [{"permutation": "hard"}, {"permutation": "soft", "permutation_iterations": 1}])
+def test_a_permutation_that_is_not_fixed_goes_on_as_it_was_scored(pretrained, given):
+    trainer, (train, valid, _) = prepared(pretrained, permutation_confidence=0.5, **given)
+    scores = iter([0.5, 0.9, 0.4, 0.3, 0.2, 0.1])  # the best epoch is in the stage of the permutation
+    original = trainer._valid_epoch
+    trainer._valid_epoch = lambda *args, **kwargs: (next(scores), original(*args, **kwargs)[1])
+    trainer.fit(train, valid)
+    trainer._load_best(None, train._dataset)
+    expected = trainer.model.eval().items.code_vectors()
+    again, (train, _, _) = prepared(trainer.run_folder, permutation="none")
+    assert not trainer.model.items.permutation.fixed
+    assert torch.allclose(state_after_loading(again, train)["items.code_embedding.weight"], expected, atol=1e-6)
+
+
 def test_the_quantizers_of_both_domains_align_their_codes(other, tmp_path):
     """The same quantizer with codes and codebooks shuffled: the start undoes it, so nothing changes."""
     draw = np.random.default_rng(0)
