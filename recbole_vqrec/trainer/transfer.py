@@ -13,6 +13,7 @@ import torch
 from recbole_vqrec import artifacts
 from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.data.item_code_table import codes_path
+from recbole_vqrec.defaults import own_defaults
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.inference.catalogue_files import read_catalogue
 from recbole_vqrec.model.code_permutation import CodePermutation
@@ -62,7 +63,7 @@ def inherited_options(options):
         manifest = checkpoint.read_manifest(options["checkpoint"])
         pretrained = manifest["config"]
         inherited.update({name: pretrained[name] for name in (*INHERITED, *OF_ONE_MODEL) if name in pretrained})
-        if manifest["stage"] != "pretrain" and "temperature" in pretrained:  # pre-training has another one by default
+        if "temperature" in pretrained and not _is_default_of_pretraining("temperature", manifest):
             inherited["temperature"] = pretrained["temperature"]
     elif preset["load"]:
         raise VQRecError(f"preset {options['preset']}: no checkpoint given; say --checkpoint=saved/<pre-trained run>")
@@ -70,6 +71,15 @@ def inherited_options(options):
     if preset["add_id"] and "id" not in representation.split("+"):
         representation += "+id"
     return {**inherited, "item_representation": representation}
+
+
+def _is_default_of_pretraining(option, manifest):
+    """Tell whether a pre-trained run has an option's default, which fine-tuning may have otherwise, and no choice."""
+    if manifest["stage"] != "pretrain":
+        return False
+    options = manifest["config"]
+    defaults = own_defaults(manifest["model"], manifest["dataset"], "pretrain", options.get("recipe", "paper"))
+    return option in defaults and options[option] == defaults[option]
 
 
 def load_pretrained(config, model, dataset):

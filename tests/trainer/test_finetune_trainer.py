@@ -69,8 +69,22 @@ def state_after_loading(trainer, train_data):
 def test_sizes_come_from_the_checkpoint(pretrained):
     trainer, _ = prepared(pretrained)
     assert trainer.config["hidden_size"] == 16 and trainer.config["model"] == "VQRec"
-    assert trainer.config["temperature"] == 0.1  # fine-tuning's own, not the 0.07 of pre-training
+    assert trainer.config["temperature"] == 0.1
     assert trainer.model.items.permutation.assignment.shape == (4, 8)
+
+
+@pytest.mark.parametrize(
+    "model, given, expected",
+    [
+        ("ZESRec", {"temperature": 0.07}, 0.07),
+        ("ZESRec", {}, None),
+        ("VQRec", {"temperature": 0.2}, 0.2),
+        ("VQRec", {}, 0.1),  # fine-tuning's own, not the 0.07 of pre-training
+    ],
+)
+def test_a_temperature_that_pre_training_was_given_is_kept(other, model, given, expected):
+    run = quick_start.pretrain(None, "tiny", model, None, {**OPTIONS, **given})["run"]
+    assert prepared(run)[0].config["temperature"] == expected
 
 
 @pytest.mark.parametrize(
