@@ -106,12 +106,12 @@ def _curves(rows):
 def validated_epochs(result):
     """Return the number of each epoch that a run has a validation score of: every `eval_step`-th, the last ones.
 
-    A model with two stages, S3Rec, has none of its first.
+    A model with two stages, S3Rec, has none of its first; fine-tuning has one of its last epoch in any case.
     """
     count, epochs = len(result["valid_scores"]), result["options"].get("epochs") or 1
     step = min(result["options"].get("eval_step") or 1, epochs)  # as RecBole caps it
     before = (result["epochs"] - step * count) // step * step  # epochs of a first stage
-    return [max(before, 0) + step * number for number in range(1, count + 1)]
+    return [min(max(before, 0) + step * number, result["epochs"]) for number in range(1, count + 1)]
 
 
 def _groups(rows):

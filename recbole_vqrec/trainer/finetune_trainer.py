@@ -53,7 +53,6 @@ class FinetuneTrainer(SequenceTrainer):
                 self.start_epoch, self.cur_step = self._stage_start, 0
             self._resumed = False
             self.epochs = self._stage_start + self.stage.epochs
-            self.eval_step = min(self.config["eval_step"], self.stage.epochs)  # a stage ends with a validation
             self._more_to_come = number + 1 < len(self.stages)
             result = super().fit(train_data, valid_data, *args, **kwargs)
         return result
@@ -90,6 +89,9 @@ class FinetuneTrainer(SequenceTrainer):
                 self._permutation.fix()
 
     def _train_epoch(self, train_data, epoch_idx, *args, **kwargs):
+        # RecBole validates after every `eval_step`-th of all epochs; what a stage ends with is validated as well
+        step = self.config["eval_step"]
+        self.eval_step = min(step, 1) if epoch_idx + 1 == self.epochs else step
         if self._permutation is not None and hasattr(self._permutation, "temperature"):
             first, last = self.config["permutation_temperature"]
             done = (epoch_idx - self._stage_start) / max(self.stage.epochs - 1, 1)

@@ -15,6 +15,7 @@ def test_rows_of_one_color_differ_in_line_and_hatch():
         (2, 5, 1, [2]),  # RecBole validates at the last epoch then
         (3, 1, 3, [1, 2, 3]),
         (7, 2, 3, [2, 4, 6]),  # the seventh has no validation
+        (5, 2, 3, [2, 4, 5]),  # fine-tuning validates at the end
         (6, 1, 2, [5, 6]),  # four epochs of S3Rec's own pre-training before
         (1, 1, 0, []),
     ],

@@ -494,6 +494,15 @@ def test_what_of_a_checkpoint_is_left_out_is_told(other):
     assert "in the checkpoint and not in this model, left out: items.id_embedding.weight" in told
 
 
+@pytest.mark.parametrize("eval_step, validated", [(2, [1, 2, 3, 4]), (3, [2, 4]), (0, [])])
+def test_each_stage_ends_with_a_validation(pretrained, eval_step, validated):
+    stages = [{"name": name, "train": {"*": 1}, "epochs": epochs} for name, epochs in (("odd", 3), ("short", 2))]
+    trainer, (train, valid, _) = prepared(pretrained, finetune_stages=stages, eval_step=eval_step, stopping_step=9)
+    seen = []
+    trainer.fit(train, valid, callback_fn=lambda epoch, score: seen.append(epoch))
+    assert seen == validated
+
+
 def test_a_stage_shorter_than_eval_step_ends_with_a_validation(pretrained):
     stages = [{"name": "all", "train": {"*": 1}, "epochs": 2}]
     result = quick_start.finetune("other", pretrained, None, options(finetune_stages=stages, eval_step=3))
