@@ -97,9 +97,16 @@ def load_pretrained(config, model, dataset):
         list of str: lines that say what was loaded and what was not.
 
     Raises:
-        VQRecError: a checkpoint of another model, code layout, language model or size.
+        VQRecError: a checkpoint of another model, code layout, language model or size; a preset that adds id embeddings
+            where the model has none.
     """
-    patterns = preset_of(config)["load"]
+    preset = preset_of(config)
+    if preset["add_id"] and getattr(model.items, "id_embedding", None) is None:
+        raise VQRecError(
+            f"preset {config['preset']}: adds id embeddings, {config['model']} has none here; set preset to inductive or "
+            "full, or take VQRec or UniSRec, with an item_representation that is not given or has +id"
+        )
+    patterns = preset["load"]
     if not patterns:
         return ["nothing is loaded from a checkpoint: every parameter starts at random"]
     path = checkpoint.checkpoint_file(config["checkpoint"])

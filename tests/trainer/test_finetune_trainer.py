@@ -430,6 +430,19 @@ def test_a_model_without_pre_training_is_not_fine_tuned(other):
         quick_start.finetune("other", run, None, options())
 
 
+@pytest.mark.parametrize(
+    "model, given",
+    [("SASRecText", {}), ("ZESRec", {}), ("VQRec", {"item_representation": "code"}), ("UniSRec", None), ("VQRec", None)],
+)
+def test_id_embeddings_are_not_added_to_a_model_without(other, model, given):
+    run = quick_start.run(model, "tiny", None, dict(OPTIONS))["run"]
+    if given is None:  # a model that has them
+        assert quick_start.finetune("other", run, None, options(preset="transductive"))["epochs"] >= 1
+        return
+    with pytest.raises(VQRecError, match=f"preset transductive: adds id embeddings, {model} has none here; set preset"):
+        quick_start.finetune("other", run, None, options(preset="transductive", **given))
+
+
 @pytest.mark.parametrize("given", [{"checkpoint": "saved/x"}, {"preset": "inductive"}])
 def test_options_of_fine_tuning_need_its_stage(tiny, given):
     with pytest.raises(VQRecError, match=f"{next(iter(given))}: of stage finetune, this is train; say --stage=finetune"):
