@@ -49,10 +49,11 @@ def small_config(model="VQRec", dataset="tiny", **options):
     return Config(model, dataset, None, {**SMALL, **options})
 
 
-def write_vectors(folder, name, items, size=6, plm="bert-base-uncased", inputs=None, seed=0):
-    """Write an embedding file with vectors drawn at random; return {item: vector}."""
+def write_vectors(folder, name, items, size=6, plm="bert-base-uncased", inputs=None, seed=0, pooling="cls"):
+    """Write an embedding file with vectors drawn at random, of `plm` or its word-drop view; return {item: vector}."""
     drawn = np.random.default_rng(seed).normal(size=(len(items), size)).astype(np.float32)
-    manifest = {"dataset": name, "options": {"plm": plm, "pooling": "cls"}, "inputs": inputs or {}}
+    made = {"plm": plm.removesuffix(".word-drop"), "pooling": pooling}
+    manifest = {"dataset": name, "options": made, "inputs": inputs or {}}
     path = artifacts.embedding_file(folder, name, plm)
     artifacts.write_artifact(path, "text embedding", {"embeddings": drawn}, manifest, list(items))
     return dict(zip(items, drawn))

@@ -13,6 +13,7 @@ from recbole_vqrec.embedding.text_encoder import KIND, load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.domain_ids import merged_item_ids
 from recbole_vqrec.preprocess.record import read_record
+from recbole_vqrec.quantization.domain import LANGUAGE_MODEL, refuse_different
 
 
 def load_text_vectors(config, tokens, word_drop=False):
@@ -29,7 +30,8 @@ def load_text_vectors(config, tokens, word_drop=False):
         np.ndarray: [N, d_w] float32, row 0 zeros.
 
     Raises:
-        VQRecError: missing, damaged, out of date, items without vector, or a vector that is not finite.
+        VQRecError: missing, damaged, out of date, items without vector, a vector that is not finite, or vectors of
+            several language models or poolings: those of domains, or of the two views.
     """
     folder, dataset = Path(config["data_path"]), config["dataset"]
     item_ids, vectors, path, remedy = _vectors(folder, dataset, config, word_drop)
@@ -74,24 +76,40 @@ def _vectors(folder, dataset, config, word_drop):
     """Return item ids, vectors, file and remedy: of the data set's own file, else of its domains' files."""
     options = {"plm": config["plm"], "word_drop": word_drop}
     path, files = embedding_path(folder, dataset, options), vector_files(folder, dataset, options)
-    if files == [(dataset, path)]:
-        return _one_file(path, dataset, config, word_drop)
-    item_ids, vectors = {}, []
+    plain = made_by(config) if word_drop else {}  # both views of a text have to be of one language model
+    pooling = plain.get("pooling", config["pooling"])
+    item_ids, vectors, made = {}, [], {dataset: plain}
     for domain, file in files:
-        item_ids[domain], rows, _, remedy = _one_file(file, domain, config, word_drop)
+        item_ids[domain], rows, manifest, remedy = _one_file(file, domain, config["plm"], pooling, word_drop)
+        made[f"{domain} with words left out" if word_drop else domain] = manifest.get("options", {})
         vectors.append(rows)
+    _refuse_different(made)
+    if files == [(dataset, path)]:
+        return item_ids[dataset], vectors[0], path, remedy
     item_ids = merged_item_ids(dataset, item_ids)
     if len({rows.shape[1] for rows in vectors}) > 1:
         raise VQRecError(f"{path}: its domains' vectors differ in size; embed all of them with the same plm")
     return item_ids, np.concatenate(vectors), path, remedy
 
 
-def _one_file(path, dataset, config, word_drop):
-    command = embed_command(dataset, config["plm"], config["pooling"], 0.15 if word_drop else 0)
+def _refuse_different(made):
+    """Refuse vectors (name -> options of the file) of several language models or poolings, where the files say them."""
+    models = {
+        name: {option: options[option] for option in LANGUAGE_MODEL}
+        for name, options in made.items()
+        if options.keys() >= {*LANGUAGE_MODEL}
+    }
+    if models:
+        refuse_different(models)
+
+
+def _one_file(path, dataset, plm, pooling, word_drop):
+    """Return item ids, vectors, manifest and remedy of a file."""
+    command = embed_command(dataset, plm, pooling, 0.15 if word_drop else 0)
     remedy = f"run '{command}'" + ("" if word_drop else ", or set plm to the language model that was used")
     if not path.is_file():
         others = sorted(file.name for file in path.parent.glob("*.emb.safetensors"))
         remedy += f" (there are {', '.join(others)})" if others else ""
     item_ids, vectors, manifest = load_embeddings(path, remedy)
     provenance.refuse_stale(path, manifest, f"run '{command}'")
-    return item_ids, vectors, path, remedy
+    return item_ids, vectors, manifest, remedy

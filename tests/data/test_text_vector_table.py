@@ -67,6 +67,23 @@ def test_vectors_that_are_not_finite_are_refused(tiny):
         SequenceDataset(text_config()).item_text_vectors
 
 
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_the_view_with_words_left_out_is_pooled_as_the_texts_are(tiny, pooling):
+    write_vectors(tiny, "tiny", ITEMS, pooling=pooling)
+    config, command = text_config(), "embed --dataset tiny --plm bert-base-uncased"
+    of_pooling = "--pooling mean " if pooling == "mean" else ""
+    with pytest.raises(VQRecError, match=f"run 'recbole-vqrec {command} {of_pooling}--word-drop 0.15'"):
+        load_text_vectors(config, ["[PAD]", *ITEMS], word_drop=True)
+    for other in ("cls", "mean"):
+        write_vectors(tiny, "tiny", ITEMS, plm="bert-base-uncased.word-drop", pooling=other)
+        if other == pooling:
+            assert load_text_vectors(config, ["[PAD]", *ITEMS], word_drop=True).shape == (13, 6)
+            continue
+        said = rf"tiny with words left out is embedded by .* \({other}\), tiny by .* \({pooling}\)"
+        with pytest.raises(VQRecError, match=said):
+            load_text_vectors(config, ["[PAD]", *ITEMS], word_drop=True)
+
+
 def test_a_merged_data_set_takes_its_domains_vectors(tmp_path):
     tokens = ["[PAD]"]
     expected = [np.zeros(6)]
@@ -82,6 +99,9 @@ def test_a_merged_data_set_takes_its_domains_vectors(tmp_path):
     (merged / "mix.preprocess.json").write_text(json.dumps(record))
     options = {"data_path": str(merged), "dataset": "mix", "plm": "bert-base-uncased", "pooling": "cls"}
     assert np.allclose(load_text_vectors(options, tokens), expected)
+    write_vectors(tmp_path / "dataset" / "a", "a", ["x", "y"], pooling="mean")
+    with pytest.raises(VQRecError, match=r"a is embedded by bert-base-uncased \(mean\), b by bert-base-uncased \(cls\)"):
+        load_text_vectors(options, tokens)
     artifacts.embedding_file(tmp_path / "dataset" / "b", "b", "bert-base-uncased").unlink()
     with pytest.raises(VQRecError, match="embed --dataset b"):
         load_text_vectors(options, tokens)
