@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recbole_vqrec import artifacts
+from recbole_vqrec import artifacts, registry
 from recbole_vqrec.data.dataset import item_ids_of
 from recbole_vqrec.data.item_code_table import codes_path
+from recbole_vqrec.data.text_vector_table import made_by
 from recbole_vqrec.defaults import own_defaults
+from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.inference.catalogue_files import KIND as CATALOGUE_KIND
 from recbole_vqrec.model.code_permutation import CodePermutation
 from recbole_vqrec.model.reference_permutation import ReferencePermutation
-from recbole_vqrec.quantization.domain import refuse_different
+from recbole_vqrec.quantization.domain import LANGUAGE_MODEL, refuse_different
 from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.leakage import leakage
@@ -54,7 +57,8 @@ def inherited_options(options):
     inherited, pretrained = {"permutation": permutation_of(options)}, {}
     if options["checkpoint"] is not None:
         manifest = checkpoint.read_manifest(options["checkpoint"])
-        pretrained = manifest["config"]
+        of_files = _made(checkpoint.checkpoint_file(options["checkpoint"])).get("pooling")  # the option may not be given
+        pretrained = {**manifest["config"], **({"pooling": of_files} if of_files else {})}
         inherited.update({name: pretrained[name] for name in (*INHERITED, *OF_ONE_MODEL) if name in pretrained})
         if "temperature" in pretrained and not _is_default_of_pretraining("temperature", manifest):
             inherited["temperature"] = pretrained["temperature"]
@@ -108,6 +112,8 @@ def load_pretrained(config, model, dataset):
     if hasattr(dataset, "codebooks"):  # else a model that reads no codes
         _refuse_other_layout(path, config, manifest, dataset)
         _refuse_other_language_model(path, config, manifest)
+    elif registry.of(config).dataset == registry.TEXT_DATASET:
+        _refuse_other_text_vectors(path, config)
     pretrained = _model_state(tensors, manifest["config"])
     own = model.state_dict()
     same_items = manifest["dataset"] == config["dataset"] and item_ids == item_ids_of(dataset)
@@ -183,6 +189,28 @@ def _refuse_other_language_model(path, config, manifest):
     models = {name: each["language_model"] for name, each in made.items() if "language_model" in each}
     if models:
         refuse_different(models)
+
+
+def _refuse_other_text_vectors(path, config):
+    """Refuse text vectors of another language model, or pooling of it, than the run's; where files say so."""
+    before, now = _made(path), made_by(config)
+    files = before.get("plm_files")
+    same_model = before.get("plm") == now.get("plm") or (files and files == now.get("plm_files"))  # a folder may move
+    told = before.keys() & now.keys() >= {*LANGUAGE_MODEL}
+    if told and not (same_model and before["pooling"] == now["pooling"]):
+        command = embed_command(config["dataset"], before["plm"], before["pooling"])
+        raise VQRecError(
+            f"{path}: pre-trained on text vectors of {before['plm']} ({before['pooling']}), {config['dataset']} has "
+            f"those of {now['plm']} ({now['pooling']}); run '{command}'"
+        )
+
+
+def _made(path):
+    """Return how the catalogue beside a checkpoint says that texts became vectors, {} where there is none to read."""
+    try:
+        return artifacts.read_manifest(artifacts.catalogue_file(path.parent), CATALOGUE_KIND, "")["made"]
+    except VQRecError:  # a checkpoint alone
+        return {}
 
 
 def _why_it_does_not_fit(name, own, pretrained, config, manifest):

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from small import SMALL, write_codes, write_inter, write_vectors
 from recbole.data import data_preparation
 
-from recbole_vqrec import quick_start
+from recbole_vqrec import artifacts, quick_start
 from recbole_vqrec.cli import main
 from recbole_vqrec.config import Config
 from recbole_vqrec.data.dataset import create_dataset
@@ -390,6 +390,37 @@ def test_codes_of_another_pooling_are_refused(pretrained, other, tmp_path):
         ItemCodes(codes.item_ids, codes.codes, codes.codes_per_codebook, made).save(path)
     with pytest.raises(VQRecError, match=r"other is embedded by bert-base-uncased \(cls\), tiny by .* \(mean\)"):
         quick_start.finetune("other", pretrained, None, options())
+
+
+@pytest.mark.parametrize("model", ["SASRecText", "ZESRec", "UniSRec"])
+def test_text_vectors_of_another_pooling_are_refused(other, tmp_path, model):
+    write_vectors(tmp_path / "dataset" / "tiny", "tiny", ITEMS, pooling="mean")  # the option itself is left at cls
+    run = quick_start.run(model, "tiny", None, dict(OPTIONS))["run"]
+    command = "run 'recbole-vqrec embed --dataset other --plm bert-base-uncased --pooling mean'"
+    with pytest.raises(VQRecError, match=rf"vectors of .* \(mean\), other has those of .* \(cls\); {command}"):
+        quick_start.finetune("other", run, None, options())
+    quick_start.finetune("other", run, None, options(preset="scratch"))  # which takes no adaptor over
+    write_vectors(other, "other", ITEMS, pooling="mean")
+    quick_start.finetune("other", run, None, options())
+    artifacts.embedding_file(other, "other", "bert-base-uncased").unlink()
+    with pytest.raises(VQRecError, match=command):
+        quick_start.finetune("other", run, None, options())
+
+
+def test_text_vectors_of_a_language_model_in_a_folder_that_has_moved(other, tmp_path):
+    def write(folder, name, plm, files):
+        made = {"plm": plm, "pooling": "cls", "plm_files": {"model.safetensors": files}}
+        vectors = {"embeddings": np.ones((12, 6), np.float32)}
+        path = artifacts.embedding_file(folder, name, plm)
+        artifacts.write_artifact(path, "text embedding", vectors, {"options": made, "inputs": {}}, ITEMS)
+
+    write(tmp_path / "dataset" / "tiny", "tiny", "here/lm", "1")
+    run = quick_start.run("SASRecText", "tiny", None, {**OPTIONS, "plm": "here/lm"})["run"]
+    write(other, "other", "there/lm", "1")
+    quick_start.finetune("other", run, None, options(plm="there/lm"))
+    write(other, "other", "there/lm", "2")
+    with pytest.raises(VQRecError, match=r"vectors of here/lm \(cls\), other has those of there/lm \(cls\)"):
+        quick_start.finetune("other", run, None, options(plm="there/lm"))
 
 
 def test_the_quantizer_is_the_runs_own_though_the_data_set_has_been_encoded_again(other, tmp_path):
