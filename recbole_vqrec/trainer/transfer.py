@@ -32,7 +32,7 @@ INHERITED = (
 OF_ONE_MODEL = ("experts", "transductive", "offset_penalty")  # which parameters UniSRec and ZESRec have
 CODE_EMBEDDING = "items.code_embedding.weight"
 OWN = ("items.item_codes", "items.text_mean", "items.text_scale", "items.text_vectors", "items.permutation.")
-IDS = "items.id_embedding."
+IDS = "items.id_embedding.weight"
 
 
 def pretrained_model(run):
@@ -83,7 +83,7 @@ def load_pretrained(config, model, dataset):
     """Load into a model what its preset takes from the checkpoint, and start its permutation.
 
     Code embeddings that were themselves permuted are loaded as they were used; id embeddings where the checkpoint is of
-    the same data set, to go on with a finished run.
+    the same data set, to go on with a finished run, each item's by its external id.
 
     Args:
         config (Config): options of props/finetune.yaml.
@@ -116,8 +116,12 @@ def load_pretrained(config, model, dataset):
         _refuse_other_text_vectors(path, config)
     pretrained = _model_state(tensors, manifest["config"])
     own = model.state_dict()
-    same_items = manifest["dataset"] == config["dataset"] and item_ids == item_ids_of(dataset)
-    not_carried = OWN if same_items else (*OWN, IDS)
+    own_ids, same_data = item_ids_of(dataset), manifest["dataset"] == config["dataset"]
+    if same_data and IDS in own and IDS in pretrained:  # RecBole numbers items anew once there are more interactions
+        zero = IDS.removeprefix("items.") in getattr(model.items, "zero_for_new_items", ())
+        new = torch.zeros_like(own[IDS]) if zero else own[IDS]
+        pretrained[IDS] = _rows_by_item(pretrained[IDS], item_ids, new.cpu(), own_ids)
+    not_carried = OWN if same_data else (*OWN, IDS)
     wanted = [name for name in own if not name.startswith(not_carried) and any(fnmatch(name, p) for p in patterns)]
     fresh = [name for name in wanted if name not in pretrained]
     loaded = [name for name in wanted if name in pretrained]
@@ -125,13 +129,18 @@ def load_pretrained(config, model, dataset):
     if wrong:
         raise VQRecError(f"{path}: {_why_it_does_not_fit(wrong[0], own, pretrained, config, manifest)}")
     model.load_state_dict({name: pretrained[name] for name in loaded}, strict=False)
-    told = leakage(config["dataset"], item_ids_of(dataset), manifest, item_ids)
+    told = leakage(config["dataset"], own_ids, manifest, item_ids)
     if told:
         getLogger().warning(told)
     stage = {"train": ", trained on that alone", "finetune": ", fine-tuned there"}.get(manifest["stage"], "")
     lines = [f"{len(loaded)} parameters loaded from {path}, {manifest['model']} on {manifest['dataset']}{stage}"]
     if fresh:
         lines.append(f"not in the checkpoint, start at random: {examples(fresh)}")
+    new_items = sorted({*own_ids} - {*item_ids})
+    if IDS in loaded and new_items:
+        lines.append(f"without an id embedding in the checkpoint, start anew: {examples(new_items)}")
+    if not same_data and IDS in own and IDS in pretrained:
+        lines.append("id embeddings start anew: those of the checkpoint are of other items")
     left = sorted(name for name in pretrained if name not in own and not name.startswith(OWN))
     if left:
         lines.append(f"in the checkpoint and not in this model, left out: {examples(left)}")
@@ -160,6 +169,17 @@ def _model_state(tensors, options):
         with torch.no_grad():
             state[CODE_EMBEDDING] = permutation.eval()(state[CODE_EMBEDDING])
     return {name: value for name, value in state.items() if not name.startswith("items.permutation.")}
+
+
+def _rows_by_item(table, item_ids, new, own_ids):
+    """Return a table [1 + N, H] of a row for each own item: its row of the given table, or of `new` where it has none."""
+    if table.shape[1:] != new.shape[1:]:
+        return table  # refused with the other sizes
+    row = {item_id: number for number, item_id in enumerate(item_ids, start=1)}
+    both = {number: row[item_id] for number, item_id in enumerate(own_ids, start=1) if item_id in row}
+    rows = new.clone()
+    rows[[0, *both]] = table[[0, *both.values()]]  # row 0 is the padding item
+    return rows
 
 
 def _refuse_other_model(path, config, manifest):

@@ -18,6 +18,7 @@ from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.create import create_trainer
 from recbole_vqrec.trainer.finetune_trainer import FinetuneTrainer
 from recbole_vqrec.trainer.resume import newest_first
+from recbole_vqrec.trainer.transfer import load_pretrained
 
 ITEMS = [f"i{number}" for number in range(12)]
 INDUCTIVE = {f"items.{name}" for name in ("permutation.scores", "code_embedding.weight")} | {
@@ -48,9 +49,9 @@ def options(**given):
     return {name: value for name, value in {**OPTIONS, **given}.items() if name not in ("hidden_size", "inner_size")}
 
 
-def prepared(run, **given):
+def prepared(run, dataset="other", **given):
     """Return trainer and loaders of a fine-tuning run, not yet started."""
-    config = Config(None, "other", None, options(stage="finetune", checkpoint=run, **given))
+    config = Config(None, dataset, None, options(stage="finetune", checkpoint=run, **given))
     data = data_preparation(config, create_dataset(config))
     return create_trainer(config, config.model_class(config, data[0]._dataset)), data
 
@@ -60,8 +61,6 @@ def changed(trainer, before):
 
 
 def state_after_loading(trainer, train_data):
-    from recbole_vqrec.trainer.transfer import load_pretrained
-
     load_pretrained(trainer.config, trainer.model, train_data._dataset)
     return {name: value.clone() for name, value in trainer.model.named_parameters()}
 
@@ -354,6 +353,40 @@ def test_a_finished_run_is_scored_again_with_other_options_and_keeps_its_ids(oth
     data = data_preparation(elsewhere, create_dataset(elsewhere))[0]
     trainer = create_trainer(elsewhere, elsewhere.model_class(elsewhere, data._dataset))
     assert not state_after_loading(trainer, data)["items.id_embedding.weight"].any()  # i3 there is another item
+
+
+@pytest.mark.parametrize(
+    "model, given, new",
+    [
+        ("VQRec", {"item_representation": "code+id"}, "zero"),
+        ("UniSRec", {"transductive": True}, "zero"),
+        ("ZESRec", {"offset_penalty": 0.01}, "zero"),
+        ("RecGURU", {}, "random"),
+    ],
+)
+def test_id_embeddings_are_loaded_by_item_id(other, model, given, new):
+    run = quick_start.run(model, "other", None, {**OPTIONS, **given, "epochs": 2})["run"]
+    tensors, item_ids, _ = checkpoint.load(run)
+    before = dict(zip(item_ids, tensors["model.items.id_embedding.weight"][1:]))
+    file = other / "other.inter"  # the interactions begin with another user, one of the items is new
+    first = [f"a\t{item}\t{time}" for time, item in enumerate([*ITEMS[::-1], "new"])]
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([header, *first, *rows]) + "\n")
+    write_codes(other, "other", [*ITEMS, "new"])
+    write_vectors(other, "other", [*ITEMS, "new"])
+    trainer, (train, _, _) = prepared(run, preset="zero_shot", permutation="none")
+    own_ids = train._dataset.field2id_token["item_id"]
+    start = trainer.model.state_dict()["items.id_embedding.weight"].clone()
+    lines = load_pretrained(trainer.config, trainer.model, train._dataset)
+    assert "without an id embedding in the checkpoint, start anew: new" in lines
+    table = trainer.model.items.id_embedding.weight
+    assert list(own_ids[1:]) != item_ids and not table[0].any()
+    for number, item in enumerate(own_ids[1:], start=1):
+        expected = before.get(item, torch.zeros(16) if new == "zero" else start[number])
+        assert torch.equal(table[number], expected), item
+    trainer, (train, _, _) = prepared(run, "tiny", preset="zero_shot", permutation="none")
+    lines = load_pretrained(trainer.config, trainer.model, train._dataset)
+    assert "id embeddings start anew: those of the checkpoint are of other items" in lines
 
 
 def test_a_stage_of_no_epoch_is_left_out(pretrained):
