@@ -57,7 +57,7 @@ def inherited_options(options):
     inherited, pretrained = {"permutation": permutation_of(options)}, {}
     if options["checkpoint"] is not None:
         manifest = checkpoint.read_manifest(options["checkpoint"])
-        of_files = _made(checkpoint.checkpoint_file(options["checkpoint"])).get("pooling")  # the option may not be given
+        of_files = _made(checkpoint.checkpoint_file(options["checkpoint"])).get("pooling")  # the option may be another
         pretrained = {**manifest["config"], **({"pooling": of_files} if of_files else {})}
         inherited.update({name: pretrained[name] for name in (*INHERITED, *OF_ONE_MODEL) if name in pretrained})
         if "temperature" in pretrained and not _is_default_of_pretraining("temperature", manifest):
@@ -100,8 +100,8 @@ def load_pretrained(config, model, dataset):
     preset = preset_of(config)
     if preset["add_id"] and getattr(model.items, "id_embedding", None) is None:
         raise VQRecError(
-            f"preset {config['preset']}: adds id embeddings, {config['model']} has none here; set preset to inductive or "
-            "full, or take VQRec or UniSRec, with an item_representation that is not given or has +id"
+            f"preset {config['preset']}: adds id embeddings, {config['model']} has none here; set preset to inductive "
+            "or full, or take VQRec or UniSRec, with an item_representation that is not given or has +id"
         )
     patterns = preset["load"]
     if not patterns:
@@ -172,7 +172,7 @@ def _model_state(tensors, options):
 
 
 def _rows_by_item(table, item_ids, new, own_ids):
-    """Return a table [1 + N, H] of a row for each own item: its row of the given table, or of `new` where it has none."""
+    """Return a table [1 + N, H] with a row for each own item: that of the given table, else that of `new`."""
     if table.shape[1:] != new.shape[1:]:
         return table  # refused with the other sizes
     row = {item_id: number for number, item_id in enumerate(item_ids, start=1)}

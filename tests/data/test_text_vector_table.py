@@ -100,7 +100,7 @@ def test_a_merged_data_set_takes_its_domains_vectors(tmp_path):
     options = {"data_path": str(merged), "dataset": "mix", "plm": "bert-base-uncased", "pooling": "cls"}
     assert np.allclose(load_text_vectors(options, tokens), expected)
     write_vectors(tmp_path / "dataset" / "a", "a", ["x", "y"], pooling="mean")
-    with pytest.raises(VQRecError, match=r"a is embedded by bert-base-uncased \(mean\), b by bert-base-uncased \(cls\)"):
+    with pytest.raises(VQRecError, match=r"a is embedded by bert-base-uncased \(mean\), b by .* \(cls\)"):
         load_text_vectors(options, tokens)
     artifacts.embedding_file(tmp_path / "dataset" / "b", "b", "bert-base-uncased").unlink()
     with pytest.raises(VQRecError, match="embed --dataset b"):

@@ -496,7 +496,13 @@ def test_a_model_without_pre_training_is_not_fine_tuned(other):
 
 @pytest.mark.parametrize(
     "model, given",
-    [("SASRecText", {}), ("ZESRec", {}), ("VQRec", {"item_representation": "code"}), ("UniSRec", None), ("VQRec", None)],
+    [
+        ("SASRecText", {}),
+        ("ZESRec", {}),
+        ("VQRec", {"item_representation": "code"}),
+        ("UniSRec", None),
+        ("VQRec", None),
+    ],
 )
 def test_id_embeddings_are_not_added_to_a_model_without(other, model, given):
     run = quick_start.run(model, "tiny", None, dict(OPTIONS))["run"]
