@@ -53,8 +53,8 @@ def inherited_options(options):
     Raises:
         VQRecError: no checkpoint given although the preset loads from one, none there, or an unknown preset.
     """
-    preset = preset_of(options)
-    inherited, pretrained = {"permutation": permutation_of(options)}, {}
+    preset, representation = preset_of(options), "code"
+    inherited = {"permutation": permutation_of(options)}
     if options["checkpoint"] is not None:
         manifest = checkpoint.read_manifest(options["checkpoint"])
         of_files = _made(checkpoint.checkpoint_file(options["checkpoint"])).get("pooling")  # the option may be another
@@ -62,9 +62,10 @@ def inherited_options(options):
         inherited.update({name: pretrained[name] for name in (*INHERITED, *OF_ONE_MODEL) if name in pretrained})
         if "temperature" in pretrained and not _is_default_of_pretraining("temperature", manifest):
             inherited["temperature"] = pretrained["temperature"]
+        if manifest["stage"] == "finetune" or "item_representation" in own_defaults(manifest["model"]):  # else not read
+            representation = pretrained.get("item_representation") or representation
     elif preset["load"]:
         raise VQRecError(f"preset {options['preset']}: no checkpoint given; say --checkpoint=saved/<pre-trained run>")
-    representation = pretrained.get("item_representation") or "code"
     if preset["add_id"] and "id" not in representation.split("+"):
         representation += "+id"
     return {**inherited, "item_representation": representation}

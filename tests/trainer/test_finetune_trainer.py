@@ -577,6 +577,13 @@ def test_what_of_a_checkpoint_is_left_out_is_told(other):
     assert "in the checkpoint and not in this model, left out: items.id_embedding.weight" in told
 
 
+@pytest.mark.parametrize("preset, ids", [("inductive", False), ("transductive", True)])
+def test_an_option_that_the_run_did_not_read_is_not_taken_over(other, preset, ids):
+    run = quick_start.run("UniSRec", "tiny", None, {**OPTIONS, "item_representation": "code+text+id"})["run"]
+    tuned = quick_start.finetune("other", run, None, options(preset=preset))["run"]
+    assert ("model.items.id_embedding.weight" in checkpoint.load(tuned)[0]) == ids
+
+
 @pytest.mark.parametrize("eval_step, validated", [(2, [1, 2, 3, 4]), (3, [2, 4]), (0, [])])
 def test_each_stage_ends_with_a_validation(pretrained, eval_step, validated):
     stages = [{"name": name, "train": {"*": 1}, "epochs": epochs} for name, epochs in (("odd", 3), ("short", 2))]
