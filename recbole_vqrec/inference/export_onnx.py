@@ -4,6 +4,7 @@ Axis legend: B histories, L longest, D codebooks, H hidden size, A heads.
 """
 
 import contextlib
+import copy
 import inspect
 import io
 import logging
@@ -100,6 +101,7 @@ def export_onnx(recommender, path):
         raise VQRecError(f"{error.name} is not installed; run pip install -c constraints.txt '.[export]'") from error
     engine, limit = recommender.served.engine, recommender.config["MAX_ITEM_LIST_LENGTH"]
     module, free_length = _module(engine)
+    module = _on_cpu(module)
     draw = np.random.default_rng(0)
     lengths = (limit, 1, (limit + 1) // 2)
     rows = [draw.integers(0, len(recommender.catalogue), size=length).tolist() for length in lengths]
@@ -110,7 +112,7 @@ def export_onnx(recommender, path):
     with artifacts.replace_when_done(path) as temporary:
         with _quiet():
             torch.onnx.export(
-                module.cpu().eval(), (items, lengths), str(temporary), dynamo=True, external_data=False,
+                module, (items, lengths), str(temporary), dynamo=True, external_data=False,
                 input_names=["items", "lengths"], output_names=["sequence"], dynamic_shapes=shapes,
             )  # fmt: skip
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
@@ -142,6 +144,14 @@ def _module(engine):
             raise VQRecError(f"onnx: {type(engine.model).__name__} has another encoder beside that of items, not exported")
         return PaddedEncoder(engine.model, engine.model.item_table(), engine.normalised), True
     return WholeModel(engine.model), False
+
+
+def _on_cpu(module):
+    """Return a copy of a module on the CPU; the recommender's own stays on its GPU."""
+    module = copy.deepcopy(module).cpu().eval()
+    if isinstance(module, WholeModel):
+        module.model.device = torch.device("cpu")  # where RecBole's models make new tensors
+    return module
 
 
 def _inputs(engine, rows, longest=None):
