@@ -17,6 +17,8 @@ LAUNCH_OPTIONS = {
     "model", "dataset", "config_files", "config_file", "models",
     "nproc", "ip", "port", "world_size", "offset", "group_offset", "local_rank",
 }  # fmt: skip
+# Of the machine a run is on, and of no run: the GPU there may be another one, or none, where it is loaded.
+DEVICE_OPTIONS = {"gpu_id", "use_gpu"}
 STAGES = ("train", "pretrain", "finetune")
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from recbole_vqrec import artifacts, provenance, registry
 from recbole_vqrec.config import Config
+from recbole_vqrec.defaults import DEVICE_OPTIONS
 from recbole_vqrec.errors import VQRecError, examples
 
-NO_MATTER = {"data_path", "seed", "show_progress", "state", "checkpoint_dir"}  # options that make no other run
+# options that make no other run
+NO_MATTER = {"data_path", "seed", "show_progress", "state", "checkpoint_dir", *DEVICE_OPTIONS}
 
 
 def options_in_force(run):

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from recbole_vqrec import artifacts
-from recbole_vqrec.defaults import LAUNCH_OPTIONS, known_options
+from recbole_vqrec.defaults import DEVICE_OPTIONS, LAUNCH_OPTIONS, known_options
 from recbole_vqrec.errors import VQRecError, examples
 
 KIND = "checkpoint"
@@ -33,10 +33,10 @@ def plain_options(config):
     Args:
         config (Config): of a run.
     """
-    chosen = known_options() | set(config.external_config_dict)
+    chosen = (known_options() | set(config.external_config_dict)) - LAUNCH_OPTIONS - DEVICE_OPTIONS
     options = {}
     for name, value in config.final_config_dict.items():
-        if name in chosen and name not in LAUNCH_OPTIONS and not isinstance(value, Enum):
+        if name in chosen and not isinstance(value, Enum):
             with contextlib.suppress(TypeError):  # a value that json cannot hold is none a yaml file could set
                 options[name] = json.loads(json.dumps(value))
     if (options.get("train_neg_sample_args") or {}).get("distribution") == "none":
@@ -93,8 +93,8 @@ def load(run):
 
 
 def _in_force(manifest):
-    options = manifest["config"].items()
-    return {**manifest, "config": {name: value for name, value in options if RETIRED_OPTIONS.get(name, ...) != value}}
+    options = {n: v for n, v in manifest["config"].items() if RETIRED_OPTIONS.get(n, ...) != v}
+    return {**manifest, "config": {n: v for n, v in options.items() if n not in DEVICE_OPTIONS}}  # older ones have them
 
 
 def restore_model(run, model, model_name, item_ids):
