@@ -2,9 +2,11 @@
 
 import ast
 import contextlib
+import os
 from pathlib import Path
 
 import recbole.config
+import torch
 import yaml
 
 from recbole_vqrec import compat, distributed, registry
@@ -128,7 +130,11 @@ class Config(recbole.config.Config):
         device = distributed.start(options)
         if device is None:
             options.pop("local_rank", None)
+            if "gpu_id" not in self.external_config_dict:  # else RecBole's default, 0, takes the place of what is set
+                options["gpu_id"] = os.environ.get("CUDA_VISIBLE_DEVICES", options["gpu_id"])
             super()._init_device()
+            if not options["use_gpu"]:  # which RecBole does not read here
+                options["device"] = torch.device("cpu")
             return
         options.update(device=device, single_spec=True, local_rank=distributed.rank_and_size()[0])
         if not distributed.is_first():

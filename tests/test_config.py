@@ -1,4 +1,7 @@
+import os
+
 import pytest
+from simulated_gpu import simulated_gpu  # noqa: F401, a fixture
 from small import SMALL, small_config
 
 from recbole_vqrec import registry
@@ -6,6 +9,7 @@ from recbole_vqrec.config import Config, stage_options
 from recbole_vqrec.defaults import own_defaults
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.trainer.checkpoint import plain_options
 
 
 def test_values_win_in_the_order_recbole_ours_files_dict(tiny, tmp_path):
@@ -153,3 +157,17 @@ def test_an_empty_config_file_sets_nothing_and_a_folder_is_none(tiny, tmp_path):
     (tmp_path / "x.yaml").write_bytes(b"plm: \xff\xfe\n")
     with pytest.raises(VQRecError, match="x.yaml: not valid yaml"):
         Config("VQRec", "tiny", ["x.yaml"])
+
+
+def test_one_process_takes_the_gpu_that_is_set(tiny, simulated_gpu, monkeypatch):
+    with simulated_gpu():
+        for visible, given, gpus, kind in (
+            ("2", {}, "2", "cuda"), (None, {}, "0", "cuda"), ("2", {"gpu_id": 3}, "3", "cuda"),
+            ("", {}, "", "cpu"), ("2", {"use_gpu": False}, "2", "cpu"),
+        ):  # fmt: skip
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+            if visible is not None:
+                monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+            config = small_config(**given)
+            assert config["device"].type == kind and not {"gpu_id", "use_gpu"} & plain_options(config).keys()
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == gpus
