@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import datetime
 import os
+import re
 import sys
 import time
 
@@ -49,6 +50,9 @@ def start(options):
     if not launched and int(os.environ.get("WORLD_SIZE", 1)) < 2:
         return None
     local_rank = int(options["local_rank"] if launched else os.environ.get("LOCAL_RANK", 0))
+    gpus = ",".join(re.findall(r"[^\s,()'\[\]]+", str(options.get("gpu_id", ""))))
+    if launched and "," in gpus and not dist.is_initialized():  # RecBole's default names one
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     on_gpu = bool(options.get("use_gpu", True)) and torch.cuda.is_available()
     if on_gpu and local_rank >= torch.cuda.device_count():
         raise VQRecError(f"process {local_rank} of this machine has no GPU, there are {torch.cuda.device_count()}")

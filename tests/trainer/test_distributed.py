@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from simulated_gpu import simulated_gpu  # noqa: F401, a fixture
 from small import ROOT, SMALL, random_domains, write_vectors_of_all
 
 from recbole_vqrec import distributed
@@ -143,3 +144,15 @@ def test_an_error_of_another_process_than_the_first_is_told(capfd):
     with pytest.raises(SystemExit) as ended:
         distributed.spawn(fails_alone, {"nproc": 2})
     assert ended.value.code == 2 and "error: rank 1 has no GPU" in capfd.readouterr().err
+
+
+def test_processes_take_the_gpus_named(simulated_gpu, monkeypatch):
+    joined = []
+    monkeypatch.setattr(distributed, "join", lambda backend, patience, **place: joined.append(backend))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    launched = {"world_size": 2, "local_rank": 0}
+    with simulated_gpu():
+        for gpus, visible in (((2, 3), "2,3"), ("3,1", "3,1"), (["0", "2"], "0,2"), ("0", "0,2")):
+            assert distributed.start({**launched, "gpu_id": gpus}) == torch.device("cuda", 0)
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
+    assert joined == ["nccl"] * 4
