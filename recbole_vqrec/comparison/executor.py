@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from recbole_vqrec import artifacts
@@ -22,7 +23,7 @@ def execute_all(runs, processes, progress=True, say=print):
 
     Args:
         runs (list of Run): what to run.
-        processes (int): at a time; the cores are shared out evenly, or fewer where OMP_NUM_THREADS says so.
+        processes (int): at a time; cores and GPUs are shared out evenly, fewer cores where OMP_NUM_THREADS says so.
         progress (bool): show a progress bar.
         say (callable): receives a line for each run that failed.
 
@@ -36,7 +37,7 @@ def execute_all(runs, processes, progress=True, say=print):
     threads = str(threads_of_each(processes))
     here = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **dict.fromkeys(THREADS, threads), "PYTHONPATH": here}  # the workers run this package
-    children = _Children(environment)
+    children = _Children(environment, gpus_of_each(processes))
     pool = ThreadPoolExecutor(processes)
     with tqdm(total=len(wanted), unit=" runs", disable=not progress or not wanted, file=sys.stderr) as bar:
         try:
@@ -60,15 +61,36 @@ def threads_of_each(processes):
     return min(share, int(stated)) if stated.isdigit() and int(stated) else share
 
 
-class _Children:
-    """The processes under way."""
+def gpus_of_each(processes):
+    """Return the GPU of each process, as CUDA_VISIBLE_DEVICES names it; [] where there are none."""
+    stated = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = range(torch.cuda.device_count()) if stated is None else filter(None, map(str.strip, stated.split(",")))
+    gpus = [str(gpu) for gpu in found]
+    return [gpus[number % len(gpus)] for number in range(processes)] if gpus else []
 
-    def __init__(self, environment):
+
+class _Children:
+    """The processes under way, at most as many as there are GPUs given.
+
+    Args:
+        environment (dict): of each process.
+        gpus (list of str): of each process that runs at a time; [] leaves that to the runs.
+    """
+
+    def __init__(self, environment, gpus=()):
         self.environment, self.processes, self.lock = environment, set(), threading.Lock()
-        self.stopped = False
+        self.stopped, self.gpus = False, list(gpus)
 
     def execute(self, run):
         """Execute one run and return what went wrong, or None."""
+        gpu = self.gpus.pop(0) if self.gpus else None  # list operations are atomic, as the threads need
+        try:
+            environment = self.environment if gpu is None else {**self.environment, "CUDA_VISIBLE_DEVICES": gpu}
+            return self._execute(run, environment)
+        finally:
+            self.gpus += [] if gpu is None else [gpu]
+
+    def _execute(self, run, environment):
         run.clear()  # of an earlier comparison
         with tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "run.json")
@@ -80,7 +102,7 @@ class _Children:
                     if self.stopped:  # nobody would end a process that begins now
                         return None
                     child = subprocess.Popen(
-                        command, env=self.environment, stdin=subprocess.PIPE, stdout=output, stderr=output
+                        command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output
                     )
                     self.processes.add(child)
                 code = child.wait()

@@ -172,6 +172,29 @@ def test_a_crash_of_one_process_is_told_with_its_code(tiny, monkeypatch):
     assert said == ["failed: tiny VQRec seed-2020: crashed with code 1: "] and not run.folder.exists()
 
 
+@pytest.mark.parametrize(
+    "visible, processes, expected",
+    [(None, 3, ["0", "1", "0"]), ("2, 5", 2, ["2", "5"]), ("2,5", 1, ["2"]), ("", 2, []), ("GPU-8ab", 2, ["GPU-8ab"] * 2)],
+)
+def test_processes_share_the_gpus(monkeypatch, visible, processes, expected):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert executor.gpus_of_each(processes) == expected
+
+
+def test_runs_at_a_time_are_on_gpus_of_their_own(tiny, tmp_path, monkeypatch):
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\necho $CUDA_VISIBLE_DEVICES >> {tmp_path}/seen; sleep 0.3\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(executor.sys, "executable", str(script))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    runs = [Run("out", "tiny", "VQRec", "VQRec", seed, dict(OPTIONS)) for seed in range(4)]
+    executor.execute_all(runs, 2, progress=False)
+    assert sorted((tmp_path / "seen").read_text().split()) == ["4", "4", "7", "7"]
+
+
 def test_runs_with_other_options_or_of_another_version_are_refused(tiny, in_process):
     small_compare(["VQRec"])
     with pytest.raises(VQRecError, match="run with other options .learning_rate: 0.001 there, 0.5 asked for"):
