@@ -19,7 +19,7 @@ from recbole_vqrec.model.text_representation import LinearAdaptor, TextItemRepre
 
 
 class FDSA(NextItemModel):
-    """Two causal Transformers, over item ids and over item texts, their states joined by a linear layer and LayerNorm.
+    """Two causal Transformers, over item ids and over item texts, their states joined by a linear layer.
 
     The paper's vanilla attention weighs several features of an item; with one, the text vector, its weight is 1.
 
@@ -41,15 +41,16 @@ class FDSA(NextItemModel):
         self.fusion = nn.Linear(2 * size, size)
         nn.init.normal_(self.fusion.weight, std=scale)
         nn.init.zeros_(self.fusion.bias)
-        # as RecBole has them, whose FDSA published figures are of; the paper's fusion is the linear layer alone
-        self.LayerNorm = nn.LayerNorm(size, eps=config["layer_norm_eps"])
-        self.dropout = Dropout(config["hidden_dropout_prob"])
+        self.after_fusion = nn.Sequential()
+        if config["fusion_norm"]:
+            norm = nn.LayerNorm(size, eps=config["layer_norm_eps"])
+            self.after_fusion = nn.Sequential(norm, Dropout(config["hidden_dropout_prob"]))
 
     def hidden_states(self, item_seq, packed, table, last_only=False):
-        """Return LayerNorm([o_ids; o_features] W + b), [T, H] or [B, H]; arguments as `NextItemModel.hidden_states`."""
+        """Return [o_ids; o_features] W + b, normalised or not, [T, H] or [B, H]; arguments as `NextItemModel.hidden_states`."""
         history = packed.pack(item_seq)
         items, index = torch.unique(history, return_inverse=True)
         features = F.embedding(index, self.features.of_items(items))
         streams = ((self.encoder, F.embedding(history, table)), (self.feature_encoder, features))
         states = [encoder(each, packed, last_only=last_only) for encoder, each in streams]
-        return self.dropout(self.LayerNorm(self.fusion(torch.cat(states, dim=1))))
+        return self.after_fusion(self.fusion(torch.cat(states, dim=1)))

@@ -49,14 +49,16 @@ def entropy(states, table, items):
     return (torch.logsumexp(scores, 1) - scores[torch.arange(len(items)), items - 1]).mean()
 
 
-def test_fdsa_joins_the_states_of_ids_and_texts():
-    model = build("FDSA").eval()
+@pytest.mark.parametrize("fusion_norm", [True, False])
+def test_fdsa_joins_the_states_of_ids_and_texts(fusion_norm):
+    model = build("FDSA", fusion_norm=fusion_norm).eval()
     item_seq = torch.tensor([[1, 2, 3]])
     packed = PackedSequences(torch.tensor([3]))
     ids = model.encoder(model.items.id_embedding.weight[item_seq[0]], packed)
     texts = model.feature_encoder(model.features.table()[item_seq[0]], packed)
     joined = torch.cat([ids, texts], dim=1) @ model.fusion.weight.T + model.fusion.bias
-    joined = (joined - joined.mean(1, keepdim=True)) / joined.std(1, correction=0, keepdim=True)
+    if fusion_norm:
+        joined = (joined - joined.mean(1, keepdim=True)) / joined.std(1, correction=0, keepdim=True)
     assert torch.allclose(model.forward(item_seq, torch.tensor([3]))[0], joined[2], atol=1e-6)
     scores = model.full_sort_predict(Interaction({"item_id_list": item_seq, "item_length": torch.tensor([3])}))
     assert torch.allclose(scores[0], joined[2] @ model.items.id_embedding.weight.T, atol=1e-6)
