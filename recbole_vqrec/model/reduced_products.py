@@ -35,10 +35,10 @@ def with_padding_rows(matrix):
 
 @contextlib.contextmanager
 def float32_operands(device):
-    """Leave autocast; products of float32 matrices inside are still multiplied in bfloat16 if it was on.
+    """Leave autocast; products of float32 matrices inside still round their operands if it was on.
 
-    Results are float32, which sums over all items need. Where the device has no such product (a CPU without AMX, a GPU
-    without tensor cores) it is exact.
+    To bfloat16 on a CPU, to TF32 on a GPU; results are float32, which sums over all items need. Where the device has no
+    such product (a CPU without AMX, a GPU without tensor cores) it is exact.
 
     Args:
         device (torch.device): where the products are.
