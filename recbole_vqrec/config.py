@@ -130,9 +130,13 @@ class Config(recbole.config.Config):
         device = distributed.start(options)
         if device is None:
             options.pop("local_rank", None)
-            if "gpu_id" not in self.external_config_dict:  # else RecBole's default, 0, takes the place of what is set
-                options["gpu_id"] = os.environ.get("CUDA_VISIBLE_DEVICES", options["gpu_id"])
+            given, stated = self.external_config_dict.get("gpu_id"), os.environ.get("CUDA_VISIBLE_DEVICES")
+            gpus = stated if given is None else distributed.gpu_ids(given)
+            if gpus is not None:  # else RecBole's default, 0
+                options["gpu_id"] = gpus
             super()._init_device()
+            if gpus is None:  # RecBole has set its default, which processes started from here would take for a choice
+                os.environ.pop("CUDA_VISIBLE_DEVICES", None)
             if not options["use_gpu"]:  # which RecBole does not read here
                 options["device"] = torch.device("cpu")
             return

@@ -33,6 +33,11 @@ def is_first():
     return rank_and_size()[0] == 0
 
 
+def gpu_ids(given):
+    """Return the option gpu_id, a number, a list or a text, as CUDA_VISIBLE_DEVICES has it: "2,3"."""
+    return ",".join(re.findall(r"[^\s,()'\[\]]+", str(given)))
+
+
 def start(options):
     """Join the other processes if there are any, and return the device of this one.
 
@@ -50,7 +55,7 @@ def start(options):
     if not launched and int(os.environ.get("WORLD_SIZE", 1)) < 2:
         return None
     local_rank = int(options["local_rank"] if launched else os.environ.get("LOCAL_RANK", 0))
-    gpus = ",".join(re.findall(r"[^\s,()'\[\]]+", str(options.get("gpu_id", ""))))
+    gpus = gpu_ids(options.get("gpu_id", ""))
     if launched and "," in gpus and not dist.is_initialized():  # RecBole's default names one
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     on_gpu = bool(options.get("use_gpu", True)) and torch.cuda.is_available()

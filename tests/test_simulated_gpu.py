@@ -54,8 +54,9 @@ def test_what_cuda_refuses(simulated_gpu):
 def same(found, expected):
     """Tell whether two runs learned the same; float32 may put items of nearly the same score in another order."""
     assert found["train_losses"] == pytest.approx(expected["train_losses"], rel=1e-3)
-    assert found["valid_scores"] == pytest.approx(expected["valid_scores"], abs=0.02)
-    assert found["test_result"] == pytest.approx(expected["test_result"], abs=0.02)
+    some_users = 3 / len(SEQUENCES)  # whose target changed places with another item
+    assert found["valid_scores"] == pytest.approx(expected["valid_scores"], abs=some_users)
+    assert found["test_result"] == pytest.approx(expected["test_result"], abs=some_users)
 
 
 @pytest.fixture

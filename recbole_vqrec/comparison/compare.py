@@ -13,6 +13,7 @@ from recbole_vqrec.comparison.runs import Run, finished_runs, take_over
 from recbole_vqrec.comparison.tuning import chosen_trial, refuse_untuned_seeds, stated_options, trials
 from recbole_vqrec.config import external_options
 from recbole_vqrec.defaults import LAUNCH_OPTIONS, known_options, own_defaults, props_folder, read_props
+from recbole_vqrec.distributed import gpu_ids
 from recbole_vqrec.errors import VQRecError, examples, nearest
 from recbole_vqrec.option_types import refuse_wrong_values
 from recbole_vqrec.report.comparison_report import write_report
@@ -51,6 +52,9 @@ def compare(
     # 1. what to run
     processes, rows = processes or 1, rows or {}
     files, given = options_of_all_runs(config_files, options)
+    gpus = given.pop("gpu_id", files.pop("gpu_id", None))
+    if gpus is not None:  # those that the runs share
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_ids(gpus)
     matrix = [_first_run(out, dataset, name, files, given, rows) for dataset in datasets for name in models]
     with _folder_of_its_own(out):
         rows_of(finished_runs(out))  # what cannot be in one table is told now, not after hours

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import time
 from pathlib import Path
 
 from recbole_vqrec import artifacts, provenance, registry
@@ -94,7 +95,8 @@ def refuse_changed_meanwhile(run, recorded, began):
     Raises:
         VQRecError: names the files.
     """
-    changed = [name for name in recorded if (_folder(run) / name).stat().st_mtime > began]
+    now = time.time()  # a file of the future is of a clock that goes wrong
+    changed = [name for name in recorded if began < (_folder(run) / name).stat().st_mtime <= now]
     if changed:
         raise VQRecError(f"{examples(changed)}: written while the run was reading it; run again")
 

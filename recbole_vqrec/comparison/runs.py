@@ -21,6 +21,7 @@ from pathlib import Path
 from recbole_vqrec import artifacts
 from recbole_vqrec.comparison.inputs import changed_inputs, changed_options
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.trainer import checkpoint
 
 FORMAT = 2
 RESULT, LOG = "result.json", "run.log"
@@ -140,6 +141,7 @@ def read_result(path):
     lacking = sorted(PARTS - result.keys())
     if lacking:
         raise VQRecError(f"{path}: lacks {examples(lacking)}; delete the folder, and compare again")
+    result["options"] = {**checkpoint.LATER_OPTIONS.get(result["model"], {}), **result["options"]}
     return result
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sklearn.model_selection import ParameterGrid
 
 from recbole_vqrec.comparison.inputs import changed_options
-from recbole_vqrec.comparison.runs import Run, seeds_there
+from recbole_vqrec.comparison.runs import Run, finished_trials, seeds_there
 from recbole_vqrec.config import Config
 from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
@@ -65,7 +65,7 @@ def refuse_untuned_seeds(run, tried):
     Raises:
         VQRecError: names the folder.
     """
-    if tried and seeds_there(run) and not any(trial.folder.exists() for trial in tried):
+    if tried and seeds_there(run) and not finished_trials(run.out, run.dataset, run.row):
         raise VQRecError(
             f"{run.folder.parent}: its seeds were run without trials; choose another --out, delete the folder, or "
             "leave out --tune"

@@ -95,7 +95,7 @@ def _vectors(folder, dataset, config, word_drop):
 def _refuse_different(made):
     """Refuse vectors (name -> options of the file) of several language models or poolings, where the files say them."""
     models = {
-        name: {option: options[option] for option in LANGUAGE_MODEL}
+        name: {**{option: options[option] for option in LANGUAGE_MODEL}, "files": options.get("plm_files")}
         for name, options in made.items()
         if options.keys() >= {*LANGUAGE_MODEL}
     }

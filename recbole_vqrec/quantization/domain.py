@@ -77,10 +77,11 @@ class Domain:
 
 
 def refuse_different(models):
-    """Raise `VQRecError` unless all data sets (name -> plm and pooling) were embedded alike."""
+    """Raise `VQRecError` unless all data sets (name -> plm, pooling and files, if known) were embedded alike."""
     (first, expected), *others = models.items()
     for dataset, found in others:
-        if found != expected:
+        same_model = found["plm"] == expected["plm"] or (found.get("files") or "") == expected.get("files")  # two paths
+        if not same_model or found["pooling"] != expected["pooling"]:
             raise VQRecError(
                 f"{dataset} is embedded by {found['plm']} ({found['pooling']}), {first} by {expected['plm']} "
                 f"({expected['pooling']}); embed all of them with the same plm and pooling"

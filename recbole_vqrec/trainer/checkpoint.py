@@ -18,6 +18,7 @@ from recbole_vqrec.errors import VQRecError, examples
 KIND = "checkpoint"
 FILE_NAME = "checkpoint.safetensors"
 RETIRED_OPTIONS = {"co_occurrence_neighbours": 0}  # of earlier versions: the value that means what is done now
+LATER_OPTIONS = {"FDSA": {"fusion_norm": False}}  # model -> options that came later, and what runs before did
 REMEDY = "give the folder of a run, such as saved/<run>"
 
 
@@ -94,7 +95,8 @@ def load(run):
 
 def _in_force(manifest):
     options = {n: v for n, v in manifest["config"].items() if RETIRED_OPTIONS.get(n, ...) != v}
-    return {**manifest, "config": {n: v for n, v in options.items() if n not in DEVICE_OPTIONS}}  # older ones have them
+    options = {n: v for n, v in options.items() if n not in DEVICE_OPTIONS}  # older ones have them
+    return {**manifest, "config": {**LATER_OPTIONS.get(manifest["model"], {}), **options}}
 
 
 def restore_model(run, model, model_name, item_ids):
