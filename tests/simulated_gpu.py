@@ -202,6 +202,7 @@ def simulated_gpu(monkeypatch):
             patch.setattr(torch.onnx, "export", without_modes(torch.onnx.export))
             for name, answer in answers.items():
                 patch.setattr(torch.cuda, name, lambda *args, answer=answer, **kwargs: answer)
+            patch.setattr(torch, "get_num_threads", lambda: 1)  # the modes above are of this thread alone
             yield
 
     return simulated
