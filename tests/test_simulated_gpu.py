@@ -8,11 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from simulated_gpu import simulated_gpu  # noqa: F401, a fixture
-from small import SMALL, random_domains, write_inter, write_vectors
-from trained_runs import ITEMS, SEQUENCES, TEXTS, write_language_model
+from small import SMALL, random_domains, write_vectors
+from trained_runs import ITEMS, SEQUENCES, write_toy
 
 from recbole_vqrec import Recommender, quick_start
-from recbole_vqrec.config import stage_options
 from recbole_vqrec.embedding.embed import embed_dataset
 from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.inference.export_onnx import export_onnx
@@ -62,13 +61,7 @@ def same(found, expected):
 @pytest.fixture
 def toy(tmp_path, simulated_gpu):
     """A data set with texts, embedded on the GPU; returns the options of its runs."""
-    folder = tmp_path / "dataset" / "toy"
-    write_inter(folder, "toy", SEQUENCES)
-    lines = [f"{item}\t{text}" for item, text in TEXTS.items()]
-    (folder / "toy.item").write_text("\n".join(["item_id:token\ttitle:token_seq", *lines]) + "\n")
-    write_language_model(tmp_path / "plm")
-    layout = {"codebooks": 4, "codes_per_codebook": 8, "plm": str(tmp_path / "plm"), "pooling": "mean"}
-    options = stage_options(given={**layout, "data_path": str(tmp_path / "dataset")})
+    folder, layout, options = write_toy(tmp_path)
     path, _ = embed_dataset(folder, "toy", options, progress=False, say=lambda line: None)
     expected = load_embeddings(path, "")[1]
     with simulated_gpu():

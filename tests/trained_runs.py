@@ -44,12 +44,8 @@ def write_language_model(folder):
     BertModel(BertConfig(vocab_size=len(words) + len(letters), initializer_range=0.5, **sizes)).save_pretrained(folder)
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """Return a function model name -> run folder; the data set is deleted once all runs are made."""
-    compat.apply()
-    home, before = tmp_path_factory.mktemp("runs"), os.getcwd()
-    os.chdir(home)
+def write_toy(home):
+    """Write a data set with texts and a language model; return its folder, its layout and options for its codes."""
     folder = home / "dataset" / "toy"
     write_inter(folder, "toy", SEQUENCES)
     lines = [f"{item}\t{text}" for item, text in TEXTS.items()]
@@ -57,6 +53,16 @@ def trained(tmp_path_factory):
     write_language_model(home / "plm")
     layout = {"codebooks": 4, "codes_per_codebook": 8, "plm": str(home / "plm"), "pooling": "mean"}
     options = stage_options(given={**layout, "data_path": str(home / "dataset")})
+    return folder, layout, options
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Return a function model name -> run folder; the data set is deleted once all runs are made."""
+    compat.apply()
+    home, before = tmp_path_factory.mktemp("runs"), os.getcwd()
+    os.chdir(home)
+    folder, layout, options = write_toy(home)
     embed_dataset(folder, "toy", options, progress=False, say=lambda line: None)
     encode_dataset(folder, "toy", options, say=lambda line: None)
     small = {**SMALL, **layout, "item_codes": None, "state": "ERROR"}

@@ -151,8 +151,7 @@ def finished_runs(out):
     Raises:
         VQRecError: one of another version, or not readable.
     """
-    files = [file for file in Path(out).glob(f"*/*/seed-*/{RESULT}") if _seed(file).isdigit()]
-    files.sort(key=lambda file: (file.parts[:-2], int(_seed(file))))
+    files = _of_seeds(Path(out).glob(f"*/*/seed-*/{RESULT}"))
     return [(file.parts[-4], file.parts[-3], file.parent, read_result(file)) for file in files]
 
 
@@ -162,7 +161,7 @@ def seeds_there(run):
     Raises:
         VQRecError: as `finished_runs`.
     """
-    return [result for _, _, folder, result in finished_runs(run.out) if folder.parent == run.folder.parent]
+    return [read_result(file) for file in _of_seeds(run.folder.parent.glob(f"seed-*/{RESULT}"))]
 
 
 def finished_trials(out, dataset, row):
@@ -183,6 +182,12 @@ def failures(out):
             message = json.loads(file.read_text(encoding="utf-8"))["error"]
             found.append((file.parts[-3], file.parts[-2], name, message))
     return found
+
+
+def _of_seeds(files):
+    """Return the results of seeds among files, a row after the other, in order of the seeds."""
+    files = [file for file in files if _seed(file).isdigit()]
+    return sorted(files, key=lambda file: (file.parts[:-2], int(_seed(file))))
 
 
 def _seed(file):

@@ -85,8 +85,8 @@ def chosen_trial(run, tried, results, say):
     """
     best, there = best_trial(tried, results), seeds_there(run)
     finished = [trial for trial, result in zip(tried, results) if result]
-    used = (trial for trial in finished if there and not _differs(run, trial, there[0]))
-    chosen = best if not there or not _differs(run, best, there[0]) else next(used, best)
+    used = [trial for trial in finished if there and not _differs(run, trial, there[0])]
+    chosen = best if not used or best in used else used[0]
     say(f"{run.dataset} {run.row}: best of {len(tried)} trials {best.trial if best else {}}")
     if chosen is not best:
         say(f"{run.folder.parent}: its seeds were run with {chosen.trial}, which is kept; delete them to take the best")
@@ -95,7 +95,7 @@ def chosen_trial(run, tried, results, say):
 
 def _differs(run, trial, result):
     """Return whether a run with a trial's values would be another than one that is there."""
-    return trial is None or bool(changed_options(replace(run, options=trial.options), result))
+    return bool(changed_options(replace(run, options=trial.options), result))
 
 
 def best_trial(tried, results):

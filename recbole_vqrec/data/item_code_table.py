@@ -12,7 +12,7 @@ from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.defaults import read_props
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.preprocess.domain_ids import merged_item_ids
-from recbole_vqrec.preprocess.record import read_record
+from recbole_vqrec.preprocess.record import own_or_of_domains
 from recbole_vqrec.quantization.item_codes import KIND, ItemCodes
 
 OTHER_SPLITS = ("rm_dup_inter", "val_interval", "user_inter_num_interval", "item_inter_num_interval")  # what changes it
@@ -48,11 +48,9 @@ def code_files(folder, dataset, options):
     Returns:
         list of tuple: data set and file.
     """
-    path, record = codes_path(folder, dataset, options), read_record(folder, dataset) or {}
-    if path.is_file() or record.get("source") != "merge" or options["item_codes"]:
-        return [(dataset, path)]
-    domains = record["options"]["datasets"]
-    return [(domain, codes_path(folder.parent / domain, domain, options)) for domain in domains]
+    if options["item_codes"]:
+        return [(dataset, codes_path(folder, dataset, options))]
+    return own_or_of_domains(folder, dataset, lambda *place: codes_path(*place, options))
 
 
 def encode_command(dataset, options, domains=()):

@@ -12,7 +12,7 @@ from recbole_vqrec.embedding.embed import embed_command, embedding_path
 from recbole_vqrec.embedding.text_encoder import KIND, load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.preprocess.domain_ids import merged_item_ids
-from recbole_vqrec.preprocess.record import read_record
+from recbole_vqrec.preprocess.record import own_or_of_domains
 from recbole_vqrec.quantization.domain import LANGUAGE_MODEL, refuse_different
 
 
@@ -65,11 +65,7 @@ def vector_files(folder, dataset, options):
     Returns:
         list of tuple: data set and file.
     """
-    path, record = embedding_path(folder, dataset, options), read_record(folder, dataset) or {}
-    if path.is_file() or record.get("source") != "merge":
-        return [(dataset, path)]
-    domains = record["options"]["datasets"]
-    return [(domain, embedding_path(folder.parent / domain, domain, options)) for domain in domains]
+    return own_or_of_domains(folder, dataset, lambda *place: embedding_path(*place, options))
 
 
 def _vectors(folder, dataset, config, word_drop):
@@ -94,11 +90,7 @@ def _vectors(folder, dataset, config, word_drop):
 
 def _refuse_different(made):
     """Refuse vectors (name -> options of the file) of several language models or poolings, where the files say them."""
-    models = {
-        name: {**{option: options[option] for option in LANGUAGE_MODEL}, "files": options.get("plm_files")}
-        for name, options in made.items()
-        if options.keys() >= {*LANGUAGE_MODEL}
-    }
+    models = {name: options for name, options in made.items() if options.keys() >= {*LANGUAGE_MODEL}}
     if models:
         refuse_different(models)
 

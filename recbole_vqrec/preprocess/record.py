@@ -53,6 +53,23 @@ def read_record(folder, dataset):
     return record if known else None
 
 
+def own_or_of_domains(folder, dataset, file_of):
+    """Return the files of one kind that a data set has: its own, or its domains' where it is merged and has none.
+
+    Args:
+        folder (Path): of the data set.
+        dataset (str): name.
+        file_of (callable): folder and name of a data set -> path of its file.
+
+    Returns:
+        list of tuple: data set and file.
+    """
+    path, record = file_of(folder, dataset), read_record(folder, dataset) or {}
+    if path.is_file() or record.get("source") != "merge":
+        return [(dataset, path)]
+    return [(domain, file_of(folder.parent / domain, domain)) for domain in record["options"]["datasets"]]
+
+
 def up_to_date(folder, dataset, made_by, say):
     """Return the record where the files in place are what `made_by` would make, and say so; else None."""
     record = read_record(folder, dataset)

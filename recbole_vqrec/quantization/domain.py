@@ -76,12 +76,18 @@ class Domain:
         return item_ids, embeddings, artifacts.rows_of(item_ids, trained_on, self.embedding_file, remedy)
 
 
+def same_language_model(one, other):
+    """Tell whether plm and pooling of two embeddings are the same; of one model under two paths plm_files are."""
+    files = one.get("plm_files")
+    same_files = bool(files) and files == other.get("plm_files")
+    return one["pooling"] == other["pooling"] and (one["plm"] == other["plm"] or same_files)
+
+
 def refuse_different(models):
-    """Raise `VQRecError` unless all data sets (name -> plm, pooling and files, if known) were embedded alike."""
+    """Raise `VQRecError` unless all data sets (name -> plm, pooling and plm_files, if known) were embedded alike."""
     (first, expected), *others = models.items()
     for dataset, found in others:
-        same_model = found["plm"] == expected["plm"] or (found.get("files") or "") == expected.get("files")  # two paths
-        if not same_model or found["pooling"] != expected["pooling"]:
+        if not same_language_model(found, expected):
             raise VQRecError(
                 f"{dataset} is embedded by {found['plm']} ({found['pooling']}), {first} by {expected['plm']} "
                 f"({expected['pooling']}); embed all of them with the same plm and pooling"

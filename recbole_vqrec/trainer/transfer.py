@@ -17,7 +17,7 @@ from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.inference.catalogue_files import KIND as CATALOGUE_KIND
 from recbole_vqrec.model.code_permutation import CodePermutation
 from recbole_vqrec.model.reference_permutation import ReferencePermutation
-from recbole_vqrec.quantization.domain import LANGUAGE_MODEL, refuse_different
+from recbole_vqrec.quantization.domain import LANGUAGE_MODEL, refuse_different, same_language_model
 from recbole_vqrec.quantization.item_codes import KIND as CODES_KIND
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.leakage import leakage
@@ -215,10 +215,8 @@ def _refuse_other_language_model(path, config, manifest):
 def _refuse_other_text_vectors(path, config):
     """Refuse text vectors of another language model, or pooling of it, than the run's; where files say so."""
     before, now = _made(path), made_by(config)
-    files = before.get("plm_files")
-    same_model = before.get("plm") == now.get("plm") or (files and files == now.get("plm_files"))  # a folder may move
     told = before.keys() & now.keys() >= {*LANGUAGE_MODEL}
-    if told and not (same_model and before["pooling"] == now["pooling"]):
+    if told and not same_language_model(before, now):
         command = embed_command(config["dataset"], before["plm"], before["pooling"])
         raise VQRecError(
             f"{path}: pre-trained on text vectors of {before['plm']} ({before['pooling']}), {config['dataset']} has "
