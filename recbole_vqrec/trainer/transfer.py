@@ -2,7 +2,6 @@
 
 from fnmatch import fnmatch
 from logging import getLogger
-from pathlib import Path
 
 import numpy as np
 import torch
