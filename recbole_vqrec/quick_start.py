@@ -96,6 +96,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "train_losses": list(trainer.train_loss_dict.values()),
         "valid_scores": trainer.valid_scores,
+        "valid_epochs": trainer.valid_epochs,
         "statistics": statistics,
         "run": str(trainer.run_folder),
     }

@@ -92,7 +92,8 @@ def _curves(rows):
     """Validation score of each epoch, the first seed of each row."""
     figure, axis = _figure(8, 4)
     for index, row in enumerate(rows):
-        scores, epochs = row.results[0]["valid_scores"], validated_epochs(row.results[0])
+        scores = row.results[0]["valid_scores"]
+        epochs = row.results[0].get("valid_epochs", range(1, len(scores) + 1))  # older runs have none
         color, style, _ = _color(index, row.name)
         marker = "." if len(scores) < 3 else ""
         axis.plot(epochs, scores, style, color=color, label=row.name, marker=marker)
@@ -101,17 +102,6 @@ def _curves(rows):
     axis.set_ylabel("validation score (early stopping)")
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
-
-
-def validated_epochs(result):
-    """Return the number of each epoch that a run has a validation score of: every `eval_step`-th, the last ones.
-
-    A model with two stages, S3Rec, has none of its first; fine-tuning has one of its last epoch in any case.
-    """
-    count, epochs = len(result["valid_scores"]), result["options"].get("epochs") or 1
-    step = min(result["options"].get("eval_step") or 1, epochs)  # as RecBole caps it
-    before = (result["epochs"] - step * count) // step * step  # epochs of a first stage
-    return [min(max(before, 0) + step * number, result["epochs"]) for number in range(1, count + 1)]
 
 
 def _groups(rows):

@@ -18,7 +18,8 @@ from recbole_vqrec.trainer.steps import Interruption
 class CheckpointedTrainer(Trainer):
     """Writes the best epoch to saved/<run>/, notes where training stands, and goes on from there.
 
-    `saved_model_file` is the checkpoint of the best epoch; `valid_scores` are those of the epochs so far.
+    `saved_model_file` is the checkpoint of the best epoch; `valid_scores` are those of the validations
+    so far, each after `valid_epochs` epochs.
 
     Args:
         config (Config): RecBole configuration with the options of props/overall.yaml.
@@ -30,7 +31,7 @@ class CheckpointedTrainer(Trainer):
         with compat.tensorboard_in(folder / "tensorboard" if distributed.is_first() else None):
             super().__init__(config, model)
         self.saved_model_file = str(folder / checkpoint.FILE_NAME)
-        self.item_ids, self.valid_scores = None, []
+        self.item_ids, self.valid_scores, self.valid_epochs = None, [], []
         self._trained_on = None  # fingerprint of the training interactions
         self._valid_result = None  # of the last validation
         self._epoch, self._step, self._losses = 0, 0, None  # where training stands; sums of the epoch's losses so far
@@ -98,6 +99,7 @@ class CheckpointedTrainer(Trainer):
             "best_valid_result": dict(self.best_valid_result) if self.best_valid_result else None,
             "train_losses": list(self.train_loss_dict.items()),
             "valid_scores": self.valid_scores,
+            "valid_epochs": self.valid_epochs,
             "trained_on": self._trained_on,
         }
 
@@ -137,6 +139,7 @@ class CheckpointedTrainer(Trainer):
         self.cur_step, self.best_valid_result = progress["cur_step"], progress["best_valid_result"]
         self.train_loss_dict, self._trained_on = dict(progress["train_losses"]), progress.get("trained_on")
         self.valid_scores = list(progress.get("valid_scores", []))  # older checkpoints have none
+        self.valid_epochs = list(progress.get("valid_epochs", range(1, len(self.valid_scores) + 1)))
         if progress["best_valid_score"] is not None:
             self.best_valid_score = progress["best_valid_score"]
         self.logger.info(f"Resume training from epoch {self.start_epoch}, step {self._step} ({path})")

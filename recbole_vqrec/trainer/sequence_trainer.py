@@ -133,6 +133,7 @@ class SequenceTrainer(CheckpointedTrainer):
         with encoder_alone(self.model):
             score, result = distributed.from_first(super()._valid_epoch(valid_data, show_progress))
         self.valid_scores.append(float(score))
+        self.valid_epochs.append(len(self.train_loss_dict))
         self._valid_result = dict(result)
         return score, result
 

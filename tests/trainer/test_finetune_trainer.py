@@ -590,7 +590,7 @@ def test_each_stage_ends_with_a_validation(pretrained, eval_step, validated):
     trainer, (train, valid, _) = prepared(pretrained, finetune_stages=stages, eval_step=eval_step, stopping_step=9)
     seen = []
     trainer.fit(train, valid, callback_fn=lambda epoch, score: seen.append(epoch))
-    assert seen == validated
+    assert seen == validated and trainer.valid_epochs == [epoch + 1 for epoch in validated]
 
 
 def test_a_stage_shorter_than_eval_step_ends_with_a_validation(pretrained):

@@ -212,7 +212,8 @@ def test_a_resumed_run_has_the_validation_scores_of_all_epochs(tmp_path, monkeyp
     best = checkpoint.load(checkpoint.checkpoint_file(folder))[2]["progress"]
     assert best["best_valid_result"]["ndcg@10"] == pytest.approx(best["best_valid_score"], abs=1e-4)
     resumed, straight = quick_start.run(None, None, None, {"resume": folder}), run()
-    assert resumed["valid_scores"] == straight["valid_scores"] and len(straight["valid_scores"]) == straight["epochs"]
+    assert resumed["valid_scores"] == straight["valid_scores"]
+    assert resumed["valid_epochs"] == straight["valid_epochs"] == list(range(1, straight["epochs"] + 1))
 
 
 def test_config_files_hold_for_a_resumed_run(tmp_path, monkeypatch):
