@@ -98,7 +98,7 @@ def ablation_table(rows):
         paper = published.get(row.name, {})
         cells = [_cell(row, metric, paper) for metric in metrics]
         if row is not full:
-            test = paired_test(full.users(lead, ties_by_chance=True), row.users(lead, ties_by_chance=True))
+            test = paired_test(full.users(lead), row.users(lead))
             cells.append(f"{test.p_value:.2g} {test.stars(len(others))}".strip())
         else:
             cells.append("")
@@ -107,6 +107,6 @@ def ablation_table(rows):
 
 
 def _cell(row, metric, paper):
-    deviation = row.deviation(metric, ties_by_chance=True)
-    text = f"{row.mean(metric, ties_by_chance=True):.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
+    deviation = row.deviation(metric)
+    text = f"{row.mean(metric):.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
     return f"{text} ({paper[metric]:.4f})" if metric in paper else text

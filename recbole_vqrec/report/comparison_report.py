@@ -28,21 +28,19 @@ PAGE = """<!DOCTYPE html>
 </body></html>
 """
 TIES = (
-    "Full ranking over all items, leave-one-out, history not masked. Models of codes or texts put items they cannot "
-    "tell apart in the order that their option tied_items names; where items still score equally, a metric is its "
-    "mean over all orders. Mean over test users and seeds; ± is the standard deviation between seeds. "
-    "**Best**, <u>second</u>."
+    "Full ranking over all items, leave-one-out, history not masked. Items that a model cannot tell apart are in random "
+    "order, as the papers' top-k leaves them: a metric is its mean over all orders. Where \"ties in order\" is said, they "
+    "are in that of the option tied_items, which recommendations have and which is of no help to models of ids. Mean "
+    "over test users and seeds; ± is the standard deviation between seeds. **Best**, <u>second</u>."
 )
 TEST = (
     "Of no difference, over test users and seeds: the variance of the mean over users, each user's metric averaged over "
     "the seeds, plus that of each model's mean over seeds. \\* p < .05, \\*\\* p < .01 after Bonferroni correction for the "
-    "lines of the table; none with a single seed, where p is about two trained models and not about their methods. The "
-    "last columns have items that a model cannot tell apart in random order: tied_items is of no help to models of ids."
+    "lines of the table; none with a single seed, where p is about two trained models and not about their methods."
 )
 PUBLISHED = (
     "Published: VQ-Rec paper, WWW 2023, by the kind of model, whatever its row is called; pre-trained on five domains "
-    "there. VQRec from scratch stands beside its ablation without pre-training. Here items that a model cannot tell "
-    "apart are in random order, as the papers' top-k leaves them; the main table has them in that of tied_items.{texts}"
+    "there. VQRec from scratch stands beside its ablation without pre-training.{texts}"
 )
 COST = (
     "Medians over the seeds, one process each; seconds of training with validation, peak memory. Runs beside others on "
@@ -50,8 +48,7 @@ COST = (
 )
 TRIED = "Trials with the first seed; in bold the one that gave the row its options.{untuned}"
 GROUPS = (
-    "Groups of like size by the target item's training interactions; items that a model cannot tell apart in random "
-    "order."
+    "Groups of like size by the target item's training interactions."
 )
 OPTIONS = (
     "All models: {shared}. Values that a grid of props/comparison.yaml has are shown for each; without trials they are "

@@ -8,11 +8,15 @@ from recbole_vqrec.report.published import published_row
 from recbole_vqrec.report.rows import OURS, ours, shown_leading_metric, shown_metrics
 from recbole_vqrec.report.significance import paired_test
 
+IN_ORDER = ", ties in order"  # of tied_items
+
 
 def main_table(rows):
     """Return header and lines of a data set's main table: a line a metric, a column a model, as in the paper.
 
-    The best of a line is bold, the second underlined; the last column is the gain of VQRec over the best other model.
+    Items that a model cannot tell apart are in random order; a last line has the leading metric with them in the order of
+    `tied_items`, where that makes a difference. The best of a line is bold, the second underlined; the last column is the
+    gain of VQRec over the best other model.
 
     Args:
         rows (list of Row): of one data set.
@@ -21,39 +25,42 @@ def main_table(rows):
     others = [row for row in rows if row.model != OURS]
     compared = own is not None and bool(others)
     header = ["metric", *(row.name for row in rows), *([f"{own.name} over best other model"] if compared else [])]
-    lines = []
-    for metric in shown_metrics(rows):
-        means = [row.mean(metric) for row in rows]
+    lines, lead = [], shown_leading_metric(rows)
+    shown = [(metric, False) for metric in shown_metrics(rows)]
+    if any((row.users(lead) != row.users(lead, ties_in_order=True)).any() for row in rows):
+        shown.append((lead, True))
+    for metric, in_order in shown:
+        means = [row.mean(metric, in_order) for row in rows]
         best = sorted(set(round(mean, 4) for mean in means), reverse=True)
         cells = []
         for row, mean in zip(rows, means):
             text = f"{mean:.4f}"
             if round(mean, 4) in best[:2]:
                 text = f"**{text}**" if round(mean, 4) == best[0] else f"<u>{text}</u>"
-            deviation = row.deviation(metric)
+            deviation = row.deviation(metric, in_order)
             cells.append(Markup(text if deviation is None else f"{text} ± {deviation:.4f}"))
         if compared:
-            best_other = max(row.mean(metric) for row in others)
-            cells.append(f"{own.mean(metric) / best_other - 1:+.1%}" if best_other > 0 else "")
-        lines.append([short_name(metric), *cells])
+            best_other = max(row.mean(metric, in_order) for row in others)
+            cells.append(f"{own.mean(metric, in_order) / best_other - 1:+.1%}" if best_other > 0 else "")
+        lines.append([short_name(metric) + (IN_ORDER if in_order else ""), *cells])
     return header, lines
 
 
 def significance_table(rows):
     """Return header and lines of each row of VQRec against each other model, and of the first against its others.
 
-    Each line has difference, interval and p, and difference and p with ties by chance; there is none without VQRec.
+    Each line has difference, interval and p, and difference and p with ties in order; there is none without VQRec.
     """
     own, metric = ours(rows), shown_leading_metric(rows)
-    header = ["", "against", f"{short_name(metric)} difference", "95 % interval", "p", "", "ties by chance", "p", ""]
+    header = ["", "against", f"{short_name(metric)} difference", "95 % interval", "p", "", IN_ORDER.strip(", "), "p", ""]
     pairs = [(row, other) for row in own for other in rows if other.model != OURS]
     pairs += [(own[0], other) for other in own[1:]]
     lines = []
     for row, other in pairs:
-        ordered, by_chance = (paired_test(row.users(metric, ties), other.users(metric, ties)) for ties in (False, True))
-        difference, *p_value = _test_cells(ordered, len(pairs))
-        interval = f"{ordered.low:+.4f} to {ordered.high:+.4f}"
-        lines.append([row.name, other.name, difference, interval, *p_value, *_test_cells(by_chance, len(pairs))])
+        by_chance, ordered = (paired_test(row.users(metric, ties), other.users(metric, ties)) for ties in (False, True))
+        difference, *p_value = _test_cells(by_chance, len(pairs))
+        interval = f"{by_chance.low:+.4f} to {by_chance.high:+.4f}"
+        lines.append([row.name, other.name, difference, interval, *p_value, *_test_cells(ordered, len(pairs))])
     return header, lines
 
 
@@ -64,10 +71,7 @@ def _test_cells(test, comparisons):
 
 
 def published_table(rows):
-    """Return header and lines of our numbers beside the published ones, where the data set is the paper's.
-
-    Ours are those with ties in random order: the papers have no rule for them.
-    """
+    """Return header and lines of our numbers beside the published ones, where the data set is the paper's."""
     found = {row.name: published_row(row.model, row.pretrained, row.dataset, row.results[0]["statistics"])
              for row in rows}  # fmt: skip
     found = {name: published for name, published in found.items() if published}
@@ -81,7 +85,7 @@ def published_table(rows):
     for row in rows:
         if row.name in found:
             paper, pretrained = found[row.name]
-            here = {metric: row.mean(metric, ties_by_chance=True) for metric in metrics}
+            here = {metric: row.mean(metric) for metric in metrics}
             cells = [f"{value:.4f}" for metric in metrics for value in (here[metric], paper[metric])]
             where = {(True, True): "here, paper", (False, True): "paper only", (True, False): "here only"}
             told = where.get((row.pretrained, pretrained), "no")
@@ -128,7 +132,7 @@ def group_values(rows, groups=5):
     """
     metric = shown_leading_metric(rows)
     found = item_groups(rows[0].ranks[0].target_count, groups)
-    of_users = {row.name: row.users(metric, ties_by_chance=True) for row in rows}
+    of_users = {row.name: row.users(metric) for row in rows}
     values = {name: [float(each[:, users].mean()) for _, users in found] for name, each in of_users.items()}
     return [(label, len(users)) for label, users in found], values
 

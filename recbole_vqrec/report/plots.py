@@ -79,7 +79,7 @@ def _scores(rows):
         if published and lead in published[0] and published[1] == row.pretrained:
             marked.append((published[0][lead], place))
     if marked:
-        axis.plot(*zip(*marked), "k|", markersize=16, markeredgewidth=2, label="published, ties by chance")
+        axis.plot(*zip(*marked), "k|", markersize=16, markeredgewidth=2, label="published")
         axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axis.set_xlabel(f"test {short_name(lead)}")
     axis.invert_yaxis()

@@ -18,7 +18,10 @@ OURS = "VQRec"
 ONE_PRETRAINING = (
     " All seeds of {names} start from one pre-trained run: p says nothing about another pre-training."
 )
-PROTOCOL = ("eval_args", "valid_metric", "epochs", "stopping_step", "MAX_ITEM_LIST_LENGTH", "tied_items")
+PROTOCOL = (
+    "eval_args", "valid_metric", "epochs", "stopping_step", "eval_step", "MAX_ITEM_LIST_LENGTH", "tied_items",
+    "seen_weight", "co_occurrence_weight", "text_similarity_weight", "new_item_weight",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,23 +59,24 @@ class Row:
         of_recipe = own_defaults(self.model, stage=stage, recipe=options.get("recipe") or "paper")
         return {name: options.get(name) for name, value in of_recipe.items() if plain.get(name) != value}
 
-    def users(self, metric, ties_by_chance=False):
+    def users(self, metric, ties_in_order=False):
         """Return the metric of each user with each seed, [S, U].
 
         Args:
             metric (str): its name.
-            ties_by_chance (bool): items that a model cannot tell apart in random order, as published figures have them.
+            ties_in_order (bool): items that a model cannot tell apart in the order of `tied_items`, which is of no help
+                to models of ids; else in random order, as published figures have them.
         """
-        ranks = [each.ties_by_chance() for each in self.ranks] if ties_by_chance else self.ranks
+        ranks = self.ranks if ties_in_order else [each.ties_by_chance() for each in self.ranks]
         return np.stack([each.metric(metric) for each in ranks])
 
-    def mean(self, metric, ties_by_chance=False):
+    def mean(self, metric, ties_in_order=False):
         """Return the mean over users and seeds; see `users`."""
-        return float(self.users(metric, ties_by_chance).mean())
+        return float(self.users(metric, ties_in_order).mean())
 
-    def deviation(self, metric, ties_by_chance=False):
+    def deviation(self, metric, ties_in_order=False):
         """Return the standard deviation between seeds, or None with one seed; see `users`."""
-        return float(self.users(metric, ties_by_chance).mean(axis=1).std(ddof=1)) if len(self.ranks) > 1 else None
+        return float(self.users(metric, ties_in_order).mean(axis=1).std(ddof=1)) if len(self.ranks) > 1 else None
 
     def median(self, name):
         """Return the median of a number of the results, "seconds" for example: one slow run does not count."""

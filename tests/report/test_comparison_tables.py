@@ -138,6 +138,8 @@ def test_what_makes_a_comparison_unfair_is_told():
     rows = [row("SASRec", THIRD, epochs=3), row("FDSA", THIRD, epochs=9, tied_items="popular"), row("VQRec", BEST, epochs=9)]
     assert table_rows.differences(rows) == ["epochs: 3 SASRec; 9 FDSA, VQRec"]
     assert table_rows.differences(rows[1:]) == []
+    rows = [row("SASRec", THIRD, seen_weight=0, eval_step=1), row("VQRec", BEST, seen_weight="auto", eval_step=2)]
+    assert table_rows.differences(rows) == ["eval_step: 1 SASRec; 2 VQRec", "seen_weight: 0 SASRec; auto VQRec"]
 
 
 def test_what_a_recipe_gives_each_row_is_told():
@@ -153,17 +155,20 @@ def test_what_a_recipe_gives_each_row_is_told():
     ]
 
 
-def test_published_numbers_stand_beside_ours_with_ties_by_chance():
+def test_every_figure_has_ties_in_random_order_and_one_line_those_in_order():
     ordered = row("VQRec", [0, 0, 0, 0])
     zeros, ones = np.zeros(4, int), np.ones(4, int)
     tied = dataclasses.replace(ordered.ranks[0], tied_above=zeros, tied_below=ones)
     found = dataclasses.replace(ordered, ranks=[tied])
-    assert found.mean("ndcg@10") == 1 and found.mean("ndcg@10", ties_by_chance=True) == pytest.approx((1 + 0.63093) / 2)
+    assert found.mean("ndcg@10", ties_in_order=True) == 1 and found.mean("ndcg@10") == pytest.approx((1 + 0.63093) / 2)
     header, [line] = tables.published_table([found])
     assert dict(zip(header, line))["N@10 here"] == "0.8155"
+    _, lines = tables.main_table([row("SASRec", BEST), found])
+    assert lines[1] == ["N@10", "<u>0.7500</u>", "**0.8155**", "+8.7%"] and len(lines) == 5
+    assert lines[4] == ["N@10, ties in order", "<u>0.7500</u>", "**1.0000**", "+33.3%"]
     header, [line] = tables.significance_table([row("SASRec", THIRD), found])
-    assert header[2:] == ["N@10 difference", "95 % interval", "p", "", "ties by chance", "p", ""]
-    assert line[2] == "+0.7500" and line[6] == "+0.5655" and float(line[7]) > float(line[4])
+    assert header[2:] == ["N@10 difference", "95 % interval", "p", "", "ties in order", "p", ""]
+    assert line[2] == "+0.5655" and line[6] == "+0.7500" and float(line[7]) < float(line[4])
 
 
 def test_rows_come_in_the_papers_order_and_have_the_same_users(tmp_path):
