@@ -76,7 +76,7 @@ def run(model=None, dataset=None, config_file_list=None, config_dict=None, saved
     start = time.perf_counter()
     with PeakMemory(config["device"]) as memory, EpochBar(config, len(valid_data or [])) as bar:
         best = trainer.fit(train_data, valid_data, saved=saved, show_progress=False, callback_fn=bar.epoch_done)
-    seconds = time.perf_counter() - start
+    seconds = trainer.seconds_before + time.perf_counter() - start
 
     # 5. test the best epoch
     best_valid_score, best_valid_result = trainer.best_validation(valid_data, best) if saved else best

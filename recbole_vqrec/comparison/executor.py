@@ -91,7 +91,6 @@ class _Children:
             self.gpus += [] if gpu is None else [gpu]
 
     def _execute(self, run, environment):
-        run.clear()  # of an earlier comparison
         with tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "run.json")
             with open(file, "w", encoding="utf-8") as described:
@@ -102,8 +101,9 @@ class _Children:
                     if self.stopped:  # nobody would end a process that begins now
                         return None
                     child = subprocess.Popen(
-                        command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output
-                    )
+                        command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output,
+                        start_new_session=True,  # Ctrl-C is the comparison's, which asks once for the end
+                    )  # fmt: skip
                     self.processes.add(child)
                 code = child.wait()
                 child.stdin.close()
@@ -111,9 +111,9 @@ class _Children:
                     self.processes.discard(child)
                 output.seek(0)
                 said = output.read().strip()
-        run.clear()  # a crash leaves its folder
         if self.stopped:
-            return None
+            return None  # what the run was writing stays, to go on from
+        run.clear()  # a crash leaves its folder
         if code == 0:
             run.failure.unlink(missing_ok=True)
             return None

@@ -6,6 +6,7 @@
         ranks.safetensors    rank of each test user's target
         run.log              what the run said, its whole configuration first
     <out>/<dataset>/<row>/<run>.failed.json       why a run failed; it is tried again next time
+    <out>/<dataset>/<row>/.<run>.unfinished/      a run under way, or interrupted: the same command goes on with it
 
 A row of the table is a model, or a model with options under a name of its own.
 """
@@ -14,7 +15,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -69,6 +69,11 @@ class Run:
         """The file that says why the run failed."""
         return self.folder.parent / f"{self.name}.failed.json"
 
+    @property
+    def unfinished(self):
+        """The folder that the run works in until it is complete."""
+        return self.folder.parent / f".{self.name}.unfinished"
+
     def as_dict(self):
         """Return plain values from which an equal run can be made."""
         return json.loads(json.dumps(asdict(self)))
@@ -101,9 +106,8 @@ class Run:
         return result
 
     def clear(self):
-        """Remove what a process that was killed has left of this run; nobody else may be running it."""
-        for folder in self.folder.parent.glob(f".{self.name}.*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        """Remove what is unfinished of this run; nobody else may be running it."""
+        shutil.rmtree(self.unfinished, ignore_errors=True)
 
 
 def take_over(trial, run):
@@ -115,11 +119,11 @@ def take_over(trial, run):
     """
     if run.folder.exists():
         return
-    with tempfile.TemporaryDirectory(prefix=f".{run.name}.", dir=run.folder.parent) as temporary:
-        complete = Path(shutil.copytree(trial.folder, Path(temporary) / "complete"))
-        described = {**read_result(trial.folder / RESULT), "run": str(run.folder), "trial": None}
-        (complete / RESULT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-        os.replace(complete, run.folder)
+    run.clear()
+    shutil.copytree(trial.folder, run.unfinished)
+    described = {**read_result(trial.folder / RESULT), "run": str(run.folder), "trial": None}
+    (run.unfinished / RESULT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    os.replace(run.unfinished, run.folder)
     run.failure.unlink(missing_ok=True)
 
 

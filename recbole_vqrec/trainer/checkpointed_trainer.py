@@ -1,5 +1,6 @@
 """RecBole's Trainer with plain checkpoints in a folder of the run's own, resume points and exact resumption."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ class CheckpointedTrainer(Trainer):
     """Writes the best epoch to saved/<run>/, notes where training stands, and goes on from there.
 
     `saved_model_file` is the checkpoint of the best epoch; `valid_scores` are those of the validations
-    so far, each after `valid_epochs` epochs.
+    so far, each after `valid_epochs` epochs; `seconds_before` is how long a resumed run had been trained.
 
     Args:
         config (Config): RecBole configuration with the options of props/overall.yaml.
@@ -32,6 +33,7 @@ class CheckpointedTrainer(Trainer):
             super().__init__(config, model)
         self.saved_model_file = str(folder / checkpoint.FILE_NAME)
         self.item_ids, self.valid_scores, self.valid_epochs = None, [], []
+        self.seconds_before, self._started = 0.0, None
         self._trained_on = None  # fingerprint of the training interactions
         self._valid_result = None  # of the last validation
         self._epoch, self._step, self._losses = 0, 0, None  # where training stands; sums of the epoch's losses so far
@@ -49,6 +51,7 @@ class CheckpointedTrainer(Trainer):
         Args:
             resumable (bool, optional): write resume points; as `saved` by default.
         """
+        self._started = self._started or time.perf_counter()
         resumed, self.item_ids = self.item_ids, item_ids_of(train_data._dataset)
         if resumed not in (None, self.item_ids):
             raise VQRecError(f"{self.run_folder}: the run to resume was trained on other items; use its data set")
@@ -101,6 +104,7 @@ class CheckpointedTrainer(Trainer):
             "valid_scores": self.valid_scores,
             "valid_epochs": self.valid_epochs,
             "trained_on": self._trained_on,
+            "seconds": self.seconds_before + time.perf_counter() - self._started,
         }
 
     def _save_checkpoint(self, epoch, verbose=True, **kwargs):
@@ -140,6 +144,7 @@ class CheckpointedTrainer(Trainer):
         self.train_loss_dict, self._trained_on = dict(progress["train_losses"]), progress.get("trained_on")
         self.valid_scores = list(progress.get("valid_scores", []))  # older checkpoints have none
         self.valid_epochs = list(progress.get("valid_epochs", range(1, len(self.valid_scores) + 1)))
+        self.seconds_before = progress.get("seconds", 0.0)
         if progress["best_valid_score"] is not None:
             self.best_valid_score = progress["best_valid_score"]
         self.logger.info(f"Resume training from epoch {self.start_epoch}, step {self._step} ({path})")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from recbole_vqrec.comparison.runs import Run, failures, finished_runs, read_res
 from recbole_vqrec.comparison.tuning import best_trial, stated_options, trials
 from recbole_vqrec.defaults import known_options, read_props
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.trainer.sequence_trainer import SequenceTrainer
 
 OPTIONS = {**SMALL, "topk": [5, 10], "valid_metric": "NDCG@10"}
 
@@ -312,11 +314,46 @@ def test_folders_that_are_no_runs_are_left_out(tiny, in_process):
     assert [folder.name for _, _, folder, _ in finished_runs("out")] == ["seed-2020"]
 
 
-def test_what_a_killed_run_leaves_goes_before_the_next(tiny, monkeypatch):
-    left = Path("out/tiny/SASRec/.seed-2020.x8sd")
-    (left / "saved").mkdir(parents=True)
-    small_compare(["SASRec"])
-    assert not left.exists() and Path("out/tiny/SASRec/seed-2020/result.json").is_file()
+def interrupted(run, monkeypatch, steps=5):
+    """Execute a run that gets SIGTERM after some steps, as its comparison sends where it is stopped."""
+    original, taken = SequenceTrainer.after_step, []
+
+    def after_step(self, step):
+        taken.append(step)
+        if len(taken) == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, step)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(SequenceTrainer, "after_step", after_step)
+        worker.execute(run)
+
+
+def test_an_interrupted_run_is_gone_on_with(tiny, monkeypatch):
+    options = {**OPTIONS, "epochs": 4, "train_batch_size": 16, "data_path": "dataset/"}
+    straight, run = (Run(out, "tiny", "SASRec", "SASRec", 2020, options) for out in ("straight", "out"))
+    worker.execute(straight)
+    interrupted(run, monkeypatch)
+    assert not run.folder.exists() and list(run.unfinished.glob("saved/*/resume-*"))
+    worker.execute(run)
+    log = (run.folder / "run.log").read_text()
+    assert "Resume training from epoch 0, step 5" in log or "Resume training from epoch 1" in log
+    for name in ("valid_scores", "train_losses", "test_result", "options", "run_options"):
+        assert run.result()[name] == straight.result()[name]
+    assert [folder.name for folder in run.folder.parent.iterdir()] == ["seed-2020"]
+
+
+@pytest.mark.parametrize("change", ["options", "code"])
+def test_another_run_begins_anew(tiny, monkeypatch, change):
+    options = {**OPTIONS, "epochs": 2, "train_batch_size": 16, "data_path": "dataset/"}
+    interrupted(Run("out", "tiny", "SASRec", "SASRec", 2020, options), monkeypatch)
+    if change == "options":
+        options["learning_rate"] = 0.01
+    else:
+        monkeypatch.setattr(worker, "_code", lambda: "of another day")
+    run = Run("out", "tiny", "SASRec", "SASRec", 2020, options)
+    worker.execute(run)
+    assert "Resume" not in (run.folder / "run.log").read_text() and not run.unfinished.exists()
 
 
 def test_a_run_ends_with_the_comparison_that_was_killed(tiny):
@@ -326,12 +363,12 @@ def test_a_run_ends_with_the_comparison_that_was_killed(tiny):
     environment = {**os.environ, "PYTHONPATH": str(Path(executor.__file__).resolve().parents[2])}
     command = [sys.executable, "-m", "recbole_vqrec.comparison.worker", "run.json"]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-        while not list(Path("out").glob("tiny/SASRec/.seed-2020.*/saved/*/run.log")):
+        while not list(run.unfinished.glob("saved/*/run.log")):
             assert child.poll() is None
             time.sleep(0.05)
         child.stdin.close()  # as the system does with what a killed process has open
         assert child.wait(60) != 0
-    assert not list(Path("out/tiny/SASRec").iterdir())
+    assert [folder.name for folder in Path("out/tiny/SASRec").iterdir()] == [run.unfinished.name]
 
 
 def test_when_every_run_fails_the_report_says_why(tiny, in_process):
