@@ -11,10 +11,11 @@ import yaml
 
 from recbole_vqrec import compat, distributed, registry
 from recbole_vqrec.defaults import known_options, own_defaults, parse_yaml, props_folder, read_props, yaml_loader
-from recbole_vqrec.errors import VQRecError, nearest
+from recbole_vqrec.errors import VQRecError, nearest, refuse_other
 from recbole_vqrec.evaluation.metric_options import refuse_wrong_metrics
 from recbole_vqrec.option_types import refuse_wrong_values
 
+LOSS_TYPES = ("CE", "BPR", "NLL")  # of RecBole's sequential models
 NONE_BY_NAME = ("permutation", "none")  # a value of its own, where none of other options is ~
 NO_NEGATIVES = {"distribution": "none", "sample_num": "none", "alpha": "none", "dynamic": False, "candidate_num": 0}
 
@@ -103,6 +104,8 @@ class Config(recbole.config.Config):
         if stage == "finetune":
             self._inherit_from_checkpoint()
         loss_type = self.external_config_dict.get("loss_type", self.internal_config_dict.get("loss_type"))
+        if loss_type is not None and model_class.__module__.startswith("recbole."):
+            refuse_other("loss_type", loss_type, LOSS_TYPES)
         if loss_type != "CE":  # pairwise and pointwise models need RecBole's sampled negatives
             self.internal_config_dict["train_neg_sample_args"] = negatives
         self._use_prefix_rows_where_only_they_exist(dataset)

@@ -22,7 +22,7 @@ def markov(random_targets, seed=0):
     return sequences
 
 
-@pytest.mark.parametrize("name", ["VQRec", "SASRec", "SASRecText", "ZESRec", "UniSRec", "FDSA", "S3Rec", "RecGURU"])
+@pytest.mark.parametrize("name", ["VQRec", "SASRec", "SASRecText", "ZESRec", "UniSRec", "FDSA", "S3Rec", "RecGURU", "BERT4Rec"])
 @pytest.mark.parametrize("random_targets", [False, True])
 def test_learning(tmp_path, name, random_targets):
     folder = tmp_path / "dataset" / "markov"
@@ -33,6 +33,8 @@ def test_learning(tmp_path, name, random_targets):
     (folder / "markov.item").write_text("item_id:token\tcategories:token_seq\n" + items)
     sizes = {"hidden_size": 32, "inner_size": 64}
     options = {**SMALL, **sizes, "learning_rate": 0.005, "epochs": 25, "train_batch_size": 200}
+    if name == "BERT4Rec":  # learns from the hidden items alone
+        options = {**options, "epochs": 80, "mask_ratio": 0.4}
     recall = quick_start.run(name, "markov", None, options)["test_result"]["recall@5"]
     chance = 5 / ITEMS
     if random_targets:
@@ -41,9 +43,13 @@ def test_learning(tmp_path, name, random_targets):
         assert recall > 0.6
 
 
+@pytest.mark.parametrize("name", ["VQRec", "UniSRec", "ZESRec", "SASRecText", "RecGURU"])
 @pytest.mark.parametrize("random_targets", [False, True])
-def test_pre_training_learns_each_domain(tmp_path, random_targets):
-    write_domains(tmp_path / "dataset", a=markov(random_targets), b=markov(random_targets, seed=1))
+def test_pre_training_learns_each_domain(tmp_path, name, random_targets):
+    folder = write_domains(tmp_path / "dataset", a=markov(random_targets), b=markov(random_targets, seed=1))
+    items = [f"{domain}-i{item}" for domain in "ab" for item in range(ITEMS)]
+    for view in ("", ".word-drop"):
+        write_vectors(folder, "mix", items, size=32, plm=f"bert-base-uncased{view}")
     sizes = {"hidden_size": 32, "inner_size": 64, "codes_per_codebook": 8}
     options = {
         **SMALL,
@@ -53,7 +59,7 @@ def test_pre_training_learns_each_domain(tmp_path, random_targets):
         "train_batch_size": 200,
         "checkpoint_epochs": None,
     }
-    run = quick_start.pretrain(None, "mix", None, None, options)
+    run = quick_start.pretrain(None, "mix", name, None, options)
     result = run["best_valid_result"]
     assert len(run["valid_scores"]) == 12 and max(run["valid_scores"]) == run["best_valid_score"]
     for domain in ("a", "b"):

@@ -62,12 +62,16 @@ class UniSRec(TextModel):
         return loss + self.sequence_contrast * in_batch_contrast(self.queries(states), self.keys(augmented), following)
 
     def augmented_states(self, item_seq, item_seq_len):
-        """Return the last hidden states [B, H] of the sequences with items, or their texts' words, left out."""
+        """Return the last hidden states [B, H] of augmented sequences: items left out, or words of their texts.
+
+        Each sequence is augmented in one of both ways, and of its items those are affected that fall with `item_drop`.
+        """
         by_items = torch.rand(len(item_seq), device=item_seq.device) < self.share_of_item_drop
         dropped, dropped_len = drop_items(item_seq, item_seq_len, self.item_drop)
         item_seq = torch.where(by_items[:, None], dropped, item_seq)
         packed = PackedSequences(torch.where(by_items, dropped_len, item_seq_len))
-        history, views = packed.pack(item_seq), by_items[packed.row]
+        history = packed.pack(item_seq)
+        views = by_items[packed.row] | (torch.rand(len(history), device=history.device) >= self.item_drop)
         vectors = torch.zeros(len(history), self.encoder.position_embedding.weight.shape[1], device=history.device)
         for view, rows in ((False, views.nonzero().squeeze(1)), (True, (~views).nonzero().squeeze(1))):
             if len(rows):

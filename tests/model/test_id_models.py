@@ -87,6 +87,13 @@ def test_recguru_turns_the_gradient_of_the_discriminator_round():
     assert values.grad.tolist() == [[-1, -2, -3]] * 2
 
 
+def gradients(model, loss):
+    """Return name -> gradient, zeros where the loss does not depend on a parameter."""
+    names, parameters = zip(*model.named_parameters())
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return {name: torch.zeros_like(p) if each is None else each for name, p, each in zip(names, parameters, found)}
+
+
 def test_recguru_guesses_the_domain_of_each_sequence():
     domains = torch.tensor([-1] + [0] * 3 + [1] * 9)
 
@@ -99,8 +106,16 @@ def test_recguru_guesses_the_domain_of_each_sequence():
     users = model.forward(batch["item_id_list"], batch["item_length"])
     guess = torch.nn.functional.cross_entropy(model.discriminator(users), domains[torch.tensor([3, 4, 6])])
     expected = model.pretraining_loss(batch).item() - 0.7 * guess.item()
+    total = gradients(model, model.pretraining_loss(batch))
+    of_guess = gradients(model, guess)
     model.adversarial_weight = 0
-    assert model.pretraining_loss(batch).item() == pytest.approx(expected, rel=1e-4)
+    plain = model.pretraining_loss(batch)
+    assert plain.item() == pytest.approx(expected, rel=1e-4)
+    without = gradients(model, plain)
+    for name, each in of_guess.items():  # the discriminator learns the domain, the encoder to hide it
+        sign = 1 if name.startswith("discriminator") else -1
+        assert torch.allclose(total[name] - without[name], sign * 0.7 * each, atol=1e-6), name
+    assert {name.split(".")[0] for name in of_guess} >= {"discriminator", "encoder", "items"}
     assert build("RecGURU").discriminator is None
 
 

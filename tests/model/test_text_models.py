@@ -10,6 +10,8 @@ from recbole_vqrec import quick_start, registry
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.data.batches import TARGET_LIST
 from recbole_vqrec.errors import VQRecError
+from recbole_vqrec.model.contrast import drop_items
+from recbole_vqrec.model.packed_sequences import PackedSequences
 from recbole_vqrec.model.text_representation import MixtureOfExpertsAdaptor
 from recbole_vqrec.trainer import checkpoint
 
@@ -51,6 +53,17 @@ def test_experts_equal_their_formula():
         shares = [math.exp(score) / sum(map(math.exp, scores)) for score in scores]
         expected = sum(share * ((vectors[row] - adaptor.bias[e]) @ adaptor.weight[e]) for e, share in enumerate(shares))
         assert torch.allclose(made[row], expected, atol=1e-5)
+
+
+def test_each_expert_drops_other_parts_of_a_text():
+    adaptor = MixtureOfExpertsAdaptor(4, 4, 2, 0.5, 0.5)
+    adaptor.gates = lambda vectors: torch.full((len(vectors), 2), 0.5)
+    torch.nn.init.zeros_(adaptor.bias)
+    with torch.no_grad():
+        adaptor.weight.copy_(torch.eye(4).expand(2, 4, 4))
+    kept_by = adaptor(torch.ones(5000, 4))  # of two experts, kept values are doubled
+    assert set(kept_by.unique().tolist()) == {0.0, 1.0, 2.0}
+    assert (kept_by == 1).float().mean().item() == pytest.approx(0.5, abs=0.02)
 
 
 def test_gates_are_noisy_in_training_only():
@@ -113,11 +126,40 @@ def test_unisrec_adds_the_contrast_of_sequences_with_words_or_items_left_out(tin
     loss, _, _ = model.sequence_item_contrast(batch)
     assert model.pretraining_loss(batch).item() == pytest.approx((loss + 0.5 * contrast).item(), rel=1e-4)
     model.share_of_item_drop = 0
+    assert torch.allclose(model.augmented_states(batch["item_id_list"], batch["item_length"]), states, atol=1e-5)
+    model.item_drop = 1.0  # the words of all items fall
     augmented = model.augmented_states(batch["item_id_list"], batch["item_length"])
     assert not torch.allclose(augmented, states, atol=1e-3)
     model.items.text_vectors.copy_(model.items.second_view)
     model.train(), model.eval()
     assert torch.allclose(augmented, model.forward(batch["item_id_list"], batch["item_length"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("share_of_item_drop", [1.0, 0.0])
+def test_unisrec_augments_the_items_that_fall(tiny, vectors, share_of_item_drop):
+    write_vectors(tiny, "tiny", ITEMS, plm="bert-base-uncased.word-drop", seed=1)
+    config = small_config("UniSRec", item_drop=0.5)
+    config["stage"] = "pretrain"
+    dataset = data_preparation(config, create_dataset(small_config("UniSRec")))[0]._dataset
+    model = config.model_class(config, dataset).eval()
+    model.share_of_item_drop = share_of_item_drop
+    item_seq, length = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0]]), torch.tensor([5, 3])
+    torch.manual_seed(4)
+    augmented = model.augmented_states(item_seq, length)
+    torch.manual_seed(4)
+    torch.rand(2)  # which of both ways
+    dropped, dropped_length = drop_items(item_seq, length, 0.5)
+    if share_of_item_drop:
+        assert (dropped_length < length).any()
+        assert torch.allclose(augmented, model.forward(dropped, dropped_length), atol=1e-5)
+        return
+    falls = torch.rand(8) < 0.5
+    assert falls.any() and not falls.all()
+    first, second = model.items.table(), model.items.of_items(torch.arange(len(ITEMS) + 1), second_view=True)
+    packed = PackedSequences(length)
+    history = packed.pack(item_seq)
+    vectors_of_both = torch.where(falls[:, None], second[history], first[history])
+    assert torch.allclose(augmented, model.encoder(vectors_of_both, packed)[packed.last], atol=1e-5)
 
 
 def test_unisrec_asks_for_word_drop_vectors_where_it_needs_them(tiny, vectors):
