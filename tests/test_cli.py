@@ -104,6 +104,26 @@ def test_an_item_without_text_is_named(tiny):
     assert "tiny.item line 14: no text in title for 1 items (i99)" in result.output
 
 
+def test_preprocessing_takes_options_from_yaml_files(tmp_path):
+    inter = ["user_id:token\titem_id:token\ttimestamp:float", *(f"u{i % 2}\ti{i % 3}\t{i}" for i in range(6))]
+    (tmp_path / "a.inter").write_text("\n".join(inter) + "\n")
+    items = "".join(f"i{i}\tthing {i}\tred\n" for i in range(3))
+    (tmp_path / "a.item").write_text("item_id:token\ttitle:token_seq\tcolour:token_seq\n" + items)
+    (tmp_path / "my.yaml").write_text("user_k: 3\nitem_k: 1\ntext_columns: [title]\ndata_path: data\nepochs: 3\n")
+    command = ["preprocess", "atomic", "--inter", "a.inter", "--item", "a.item", "--config-files"]
+    result = CliRunner().invoke(main, [*command, "my.yaml"])
+    assert result.exit_code == 0 and "2 users" in result.output
+    assert (tmp_path / "data/a/a.item").read_text().splitlines()[0] == "item_id:token\ttitle:token_seq"
+    result = CliRunner().invoke(main, [*command, "my.yaml", "--user-k", "4"])  # no user has as many
+    assert result.exit_code == 2 and "4-core users" in result.output
+    (tmp_path / "my.yaml").write_text("user_kk: 3\n")
+    result = CliRunner().invoke(main, [*command, "my.yaml"])
+    assert result.exit_code == 2 and "unknown option 'user_kk', did you mean 'user_k'" in result.output
+    (tmp_path / "my.yaml").write_text("user_k: 0\n")
+    result = CliRunner().invoke(main, [*command, "my.yaml"])
+    assert result.exit_code == 2 and "user_k: 0" in result.output
+
+
 def test_recbole_style_arguments():
     assert options_of(["--a=1", "--b=x=y", "--c="]) == {"a": "1", "b": "x=y", "c": ""}
     with pytest.raises(VQRecError):

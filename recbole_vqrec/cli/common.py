@@ -62,6 +62,27 @@ def dataset_options(command, required=True):
     return click.option("--dataset", required=required, help="data set name, a folder below data-path")(command)
 
 
+def config_files_option(command):
+    """Add --config-files to a command whose options are those of `props_options`; the command line wins over the files."""
+
+    def take(context, parameter, files):
+        if not files:
+            return
+        from recbole_vqrec.config import external_options
+
+        try:
+            given = external_options(files.split())
+        except VQRecError as error:
+            raise click.BadParameter(str(error)) from None
+        own = {each.name for each in context.command.params}
+        found = {{"data_path": "out"}.get(name, name): value for name, value in given.items()}
+        found = {name: ",".join(value) if isinstance(value, list) else value for name, value in found.items()}
+        context.default_map = {**(context.default_map or {}), **{name: found[name] for name in own & found.keys()}}
+
+    how = "yaml files with options, blank-separated"
+    return click.option("--config-files", is_eager=True, expose_value=False, callback=take, help=how)(command)
+
+
 def props_options(file, flags):
     """Add the options of a props yaml to a command: defaults and help come from the file.
 

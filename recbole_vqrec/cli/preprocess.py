@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from recbole_vqrec.cli.common import one_line_errors, props_options
+from recbole_vqrec.cli.common import config_files_option, one_line_errors, props_options
 from recbole_vqrec.errors import VQRecError
 
 AT_LEAST_ONE = {"type": click.IntRange(1)}
@@ -25,6 +25,7 @@ def preprocess():
 
 
 def _output_options(command):
+    command = config_files_option(command)
     command = click.option("--force", is_flag=True, help="redo even where the result is up to date")(command)
     return click.option("--out", default="dataset", show_default=True, help="folder of the data sets")(command)
 
