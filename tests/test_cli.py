@@ -109,7 +109,7 @@ def test_preprocessing_takes_options_from_yaml_files(tmp_path):
     (tmp_path / "a.inter").write_text("\n".join(inter) + "\n")
     items = "".join(f"i{i}\tthing {i}\tred\n" for i in range(3))
     (tmp_path / "a.item").write_text("item_id:token\ttitle:token_seq\tcolour:token_seq\n" + items)
-    (tmp_path / "my.yaml").write_text("user_k: 3\nitem_k: 1\ntext_columns: [title]\ndata_path: data\nepochs: 3\n")
+    (tmp_path / "my.yaml").write_text("user_k: 3\nitem_k: 1\nduplicates: ~\ntext_columns: [title]\ndata_path: data\nepochs: 3\n")
     command = ["preprocess", "atomic", "--inter", "a.inter", "--item", "a.item", "--config-files"]
     result = CliRunner().invoke(main, [*command, "my.yaml"])
     assert result.exit_code == 0 and "2 users" in result.output

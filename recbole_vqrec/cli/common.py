@@ -76,8 +76,9 @@ def config_files_option(command):
             raise click.BadParameter(str(error)) from None
         own = {each.name for each in context.command.params}
         found = {{"data_path": "out"}.get(name, name): value for name, value in given.items()}
-        found = {name: ",".join(value) if isinstance(value, list) else value for name, value in found.items()}
-        context.default_map = {**(context.default_map or {}), **{name: found[name] for name in own & found.keys()}}
+        found = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in found.items()}
+        given = {name: found[name] for name in own & found.keys() if found[name] is not None}
+        context.default_map = {**(context.default_map or {}), **given}
 
     how = "yaml files with options, blank-separated"
     return click.option("--config-files", is_eager=True, expose_value=False, callback=take, help=how)(command)

@@ -34,6 +34,9 @@ def execute_all(runs, processes, progress=True, say=print):
         VQRecError: a run that is there was made with other options or by another version.
     """
     wanted = [run for run in runs if run.result() is None]
+    for run in runs:
+        if run not in wanted:
+            run.clear()  # of a process that was killed when it had just made the result
     threads = str(threads_of_each(processes))
     here = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **dict.fromkeys(THREADS, threads), "PYTHONPATH": here}  # the workers run this package

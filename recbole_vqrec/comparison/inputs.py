@@ -95,10 +95,15 @@ def refuse_changed_meanwhile(run, recorded, began):
     Raises:
         VQRecError: names the files.
     """
-    now = time.time()  # a file of the future is of a clock that goes wrong
-    changed = [name for name in recorded if began < (_folder(run) / name).stat().st_mtime <= now]
+    changed = changed_since(run, recorded, began)
     if changed:
         raise VQRecError(f"{examples(changed)}: written while the run was reading it; run again")
+
+
+def changed_since(run, recorded, began):
+    """Return the names of recorded files that were written after a moment, in seconds since the epoch."""
+    now = time.time()  # a file of the future is of a clock that goes wrong
+    return [name for name in recorded if began < (_folder(run) / name).stat().st_mtime <= now]
 
 
 def changed_inputs(run, recorded):

@@ -11,6 +11,7 @@
 A row of the table is a model, or a model with options under a name of its own.
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -74,6 +75,11 @@ class Run:
         """The folder that the run works in until it is complete."""
         return self.folder.parent / f".{self.name}.unfinished"
 
+    @property
+    def lock(self):
+        """The file that one process holds while it works there."""
+        return self.folder.parent / f".{self.name}.lock"
+
     def as_dict(self):
         """Return plain values from which an equal run can be made."""
         return json.loads(json.dumps(asdict(self)))
@@ -107,7 +113,9 @@ class Run:
 
     def clear(self):
         """Remove what is unfinished of this run; nobody else may be running it."""
-        shutil.rmtree(self.unfinished, ignore_errors=True)
+        for folder in self.folder.parent.glob(glob.escape(f".{self.name}.") + "*"):  # earlier versions had other names
+            shutil.rmtree(folder, ignore_errors=True)
+        self.lock.unlink(missing_ok=True)
 
 
 def take_over(trial, run):

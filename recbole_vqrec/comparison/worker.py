@@ -4,6 +4,7 @@ What it makes appears in the run's folder when it is complete, or not at all. It
 which the comparison holds open, and leaves what the same run goes on from.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -16,14 +17,17 @@ import threading
 import time
 from pathlib import Path
 
+import filelock
 import torch
 
-from recbole_vqrec.comparison.inputs import inputs_of, options_in_force, refuse_changed_meanwhile
+from recbole_vqrec.comparison.inputs import changed_since, inputs_of, options_in_force, refuse_changed_meanwhile
 from recbole_vqrec.comparison.runs import FORMAT, LOG, RESULT, Run
 from recbole_vqrec.errors import VQRecError
-from recbole_vqrec.trainer.resume import newest_first
+from recbole_vqrec.trainer import checkpoint
+from recbole_vqrec.trainer.resume import newest_first, resume_point
 
 PACKAGES = ("recbole", "torch", "numpy", "pandas", "scipy", "faiss-cpu", "transformers")
+DESCRIPTION = "run.json"  # of an unfinished run
 ERROR_CODE = 2  # of bad input; any other code is a crash
 
 
@@ -36,21 +40,25 @@ def execute(run):
     Raises:
         VQRecError: bad input or a wrong option.
     """
-    try:
-        _execute(run)
-    except (KeyboardInterrupt, SystemExit):  # asked to end; a resume point may be there
-        raise
-    except BaseException:
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(run.lock):  # of a process that outlives its comparison by a step
+        try:
+            if not (run.folder / RESULT).is_file():
+                _execute(run)
+        except (KeyboardInterrupt, SystemExit):  # asked to end; a resume point may be there
+            raise
+        except BaseException:
+            run.clear()
+            raise
         run.clear()
-        raise
-    run.clear()
 
 
 def _execute(run):
     from recbole_vqrec import quick_start
     from recbole_vqrec.evaluation import user_ranks
 
-    began, interrupted = _begin(run)
+    made_with, in_force = versions(), options_in_force(run)  # those of now: a file may be edited meanwhile
+    began, interrupted = _begin(run, {**run.as_dict(), "versions": made_with, "in_force": in_force})
     options = {**run.options, "seed": run.seed, "checkpoint_dir": str(run.unfinished / "saved"), "resume": interrupted}
     result = quick_start.run(run.model, run.dataset, None, {"show_progress": False, "state": "WARNING", **options})
     made = Path(result["run"])
@@ -65,27 +73,28 @@ def _execute(run):
             shutil.move(made / name, complete / name)
     described = {
         "format": FORMAT, **result, "run": str(run.folder), "row": run.row, "seed": run.seed,
-        "run_options": run.as_dict()["options"], "options": options_in_force(run), "trial": run.trial,
-        "inputs": inputs, "versions": versions(), "threads": torch.get_num_threads(),
+        "run_options": run.as_dict()["options"], "options": in_force, "trial": run.trial,
+        "inputs": inputs, "versions": made_with, "threads": torch.get_num_threads(),
     }  # fmt: skip
     (complete / RESULT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    if not (run.folder / RESULT).is_file():  # else a process that outlived its comparison has made it meanwhile
-        os.replace(complete, run.folder)
+    os.replace(complete, run.folder)
 
 
-def _begin(run):
+def _begin(run, description):
     """Return when the run began, in seconds since the epoch, and its folder in case it goes on from a resume point.
 
-    It goes on where the same program with the same options was interrupted, else what was left is removed.
+    It goes on where the same program with the same options and data was interrupted, else what was left is removed.
     """
-    description, stated = run.unfinished / "run.json", json.dumps({**run.as_dict(), "versions": versions()})
-    if description.is_file() and description.read_text(encoding="utf-8") == stated:
-        for folder in (run.unfinished / "saved").iterdir():
-            if newest_first(folder):
-                return description.stat().st_mtime, str(folder)
+    file, stated = run.unfinished / DESCRIPTION, json.dumps(description)
+    if file.is_file() and file.read_text(encoding="utf-8") == stated:
+        began = file.stat().st_mtime
+        for folder in run.unfinished.glob("saved/*"):
+            with contextlib.suppress(VQRecError):  # nothing to go on from, or not readable
+                if not changed_since(run, inputs_of(run, resume_point(folder)), began):
+                    return began, str(folder)
     run.clear()
     (run.unfinished / "saved").mkdir(parents=True)
-    description.write_text(stated, encoding="utf-8")
+    file.write_text(stated, encoding="utf-8")
     return time.time(), None
 
 
@@ -111,28 +120,36 @@ def _code():
     return code.hexdigest()[:8]
 
 
-def end_with_the_comparison():
-    """Stop this process as SIGTERM does once its standard input ends, for whoever has been killed tells nobody."""
+def end_with_the_comparison(run):
+    """Stop this process as SIGTERM does once its standard input ends, for whoever has been killed tells nobody.
+
+    Training itself ends at a resume point; once it is over, the test is still made, which takes seconds.
+    """
 
     def watch():
         while os.read(0, 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
-    # outside training, which ends by itself: as an error, so that the temporary folder is removed
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    def end(number, frame):
+        trained = list(run.unfinished.glob(f"saved/*/{checkpoint.FILE_NAME}"))
+        if not trained or any(newest_first(file.parent) for file in trained):
+            sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
     threading.Thread(target=watch, daemon=True).start()
 
 
 def main(file):
     """Execute the run that a json file describes; bad input gives one line on stderr and exit code 2."""
+    run = Run(**json.loads(Path(file).read_text(encoding="utf-8")))
+    end_with_the_comparison(run)
     try:
-        execute(Run(**json.loads(Path(file).read_text(encoding="utf-8"))))
+        execute(run)
     except VQRecError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(ERROR_CODE)
 
 
 if __name__ == "__main__":
-    end_with_the_comparison()
     main(sys.argv[1])

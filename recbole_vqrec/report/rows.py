@@ -149,7 +149,8 @@ def differences(rows):
         values = {}
         for row in rows:
             options = row.results[0]["options"]
-            if option in options:  # of tied items, models of ids have none
+            of_model = own_defaults(row.model).get(option) != own_defaults(None).get(option)  # ItemCoOccurrence counts
+            if option in options and not of_model:  # of tied items, models of ids have none
                 values.setdefault(str(options[option]), []).append(row.name)
         if len(values) > 1:
             told.append(f"{option}: " + "; ".join(f"{value} {', '.join(names)}" for value, names in values.items()))

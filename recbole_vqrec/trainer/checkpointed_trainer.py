@@ -61,7 +61,7 @@ class CheckpointedTrainer(Trainer):
         resumable = saved if resumable is None else resumable
         if resumable and (self.config["checkpoint_minutes"] or self.config["checkpoint_epochs"]):
             self._resume_points = self._resume_points or ResumePoints(self.run_folder, self.config)
-        with Interruption() as self._interruption:
+        with Interruption(self._interruption.asked) as self._interruption:  # at the end of the stage before
             result = super().fit(train_data, *args, saved=saved, **kwargs)
         if self._resume_points is not None and not self._more_to_come and distributed.is_first():
             self._resume_points.clear()
@@ -88,6 +88,7 @@ class CheckpointedTrainer(Trainer):
         if self._resume_points is not None and (stop or self._resume_points.due) and distributed.is_first():
             self._resume_points.write(self, self._progress(self._epoch))
         if stop:
+            self._interruption.asked = False
             how = f"; go on with --resume={self.run_folder}" if self._resume_points is not None else ""
             raise KeyboardInterrupt(f"stopped after step {step} of epoch {self._epoch}{how}")
 

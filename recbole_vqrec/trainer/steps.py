@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 from recbole_vqrec import distributed
 from recbole_vqrec.randomness import seed_all, seed_of
@@ -50,23 +51,28 @@ class Steps:
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM inside the block raise a flag instead of an error; a second one ends at once.
+    """Ctrl-C and SIGTERM inside the block raise a flag instead of an error; another one later ends at once.
 
     Outside the main thread signals are left alone.
+
+    Args:
+        asked (bool): whether one has come before.
 
     Attributes:
         asked (bool): whether one has come.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SECONDS = 2  # in which several signals are one: launchers send them to a process and to its children
 
-    def __init__(self):
-        self.asked, self._before = False, {}
+    def __init__(self, asked=False):
+        self.asked, self._before, self._first = asked, {}, time.monotonic()
 
     def _note(self, number, frame):
-        if self.asked:
+        if self.asked and time.monotonic() - self._first > self.SECONDS:
             raise KeyboardInterrupt
-        self.asked = True
+        if not self.asked:
+            self.asked, self._first = True, time.monotonic()
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():

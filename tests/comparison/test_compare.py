@@ -343,12 +343,44 @@ def test_an_interrupted_run_is_gone_on_with(tiny, monkeypatch):
     assert [folder.name for folder in run.folder.parent.iterdir()] == ["seed-2020"]
 
 
-@pytest.mark.parametrize("change", ["options", "code"])
+def test_a_run_stopped_between_two_stages_stops_in_the_second(tiny, monkeypatch):
+    options = {**OPTIONS, "pretrain_epochs": 1, "epochs": 3, "data_path": "dataset/"}
+    run, save = Run("out", "tiny", "S3Rec", "S3Rec", 2020, options), SequenceTrainer._save_checkpoint
+
+    def stopped_at_the_end_of_the_first(self, *args, **kwargs):
+        if "saved_model_file" in kwargs:
+            self._interruption._note(signal.SIGTERM, None)
+        save(self, *args, **kwargs)
+
+    (tiny / "tiny.item").write_text(
+        "item_id:token\tcategories:token_seq\n" + "".join(f"i{item}\tgroup {item % 3}\n" for item in range(12))
+    )
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(SequenceTrainer, "_save_checkpoint", stopped_at_the_end_of_the_first)
+        worker.execute(run)
+    worker.execute(run)
+    assert "Resume training from epoch 1, step 1" in (run.folder / "run.log").read_text()
+
+
+def test_what_a_killed_run_leaves_goes_before_the_next(tiny, in_process):
+    left = Path("out/tiny/SASRec/.seed-2020.x8sd")  # of an earlier version
+    for _ in range(2):  # before the run, and once its result is there
+        (left / "saved").mkdir(parents=True)
+        small_compare(["SASRec"])
+        assert not left.exists() and Path("out/tiny/SASRec/seed-2020/result.json").is_file()
+    assert in_process == ["seed-2020"]
+
+
+@pytest.mark.parametrize("change", ["options", "code", "data", "props"])
 def test_another_run_begins_anew(tiny, monkeypatch, change):
     options = {**OPTIONS, "epochs": 2, "train_batch_size": 16, "data_path": "dataset/"}
     interrupted(Run("out", "tiny", "SASRec", "SASRec", 2020, options), monkeypatch)
     if change == "options":
         options["learning_rate"] = 0.01
+    elif change == "data":
+        os.utime(tiny / "tiny.inter")
+    elif change == "props":
+        monkeypatch.setattr(worker, "options_in_force", lambda run: {"learning_rate": 0.5})
     else:
         monkeypatch.setattr(worker, "_code", lambda: "of another day")
     run = Run("out", "tiny", "SASRec", "SASRec", 2020, options)
@@ -368,7 +400,7 @@ def test_a_run_ends_with_the_comparison_that_was_killed(tiny):
             time.sleep(0.05)
         child.stdin.close()  # as the system does with what a killed process has open
         assert child.wait(60) != 0
-    assert [folder.name for folder in Path("out/tiny/SASRec").iterdir()] == [run.unfinished.name]
+    assert run.unfinished.is_dir() and not run.folder.exists() and not run.failure.exists()
 
 
 def test_when_every_run_fails_the_report_says_why(tiny, in_process):

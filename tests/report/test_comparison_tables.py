@@ -140,6 +140,8 @@ def test_what_makes_a_comparison_unfair_is_told():
     assert table_rows.differences(rows[1:]) == []
     rows = [row("SASRec", THIRD, seen_weight=0, eval_step=1), row("VQRec", BEST, seen_weight="auto", eval_step=2)]
     assert table_rows.differences(rows) == ["eval_step: 1 SASRec; 2 VQRec", "seen_weight: 0 SASRec; auto VQRec"]
+    rows = [row("SASRec", THIRD, co_occurrence_weight=0), row("ItemCoOccurrence", BEST, co_occurrence_weight=1)]
+    assert table_rows.differences(rows) == []  # that is what the model does
 
 
 def test_what_a_recipe_gives_each_row_is_told():

@@ -65,7 +65,8 @@ def final_state(folder):
     manifest = artifacts.read_manifest(run / checkpoint.FILE_NAME, checkpoint.KIND, "")
     result = json.loads((run / "result.json").read_text())
     left = sorted(file.name for file in run.glob("resume-*"))
-    return [manifest["content"], manifest["progress"], result["best_valid_result"], result["epochs"], left]
+    progress = {**manifest["progress"], "seconds": None}
+    return [manifest["content"], progress, result["best_valid_result"], result["epochs"], left]
 
 
 def main(stage, count, options):
