@@ -33,9 +33,11 @@ def execute_all(runs, processes, progress=True, say=print):
     Raises:
         VQRecError: a run that is there was made with other options or by another version.
     """
-    wanted = [run for run in runs if run.result() is None]
+    wanted = []
     for run in runs:
-        if run not in wanted:
+        if run.result() is None:
+            wanted.append(run)
+        else:
             run.clear()  # of a process that was killed when it had just made the result
     threads = str(threads_of_each(processes))
     here = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))

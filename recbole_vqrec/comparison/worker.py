@@ -45,9 +45,7 @@ def execute(run):
         try:
             if not (run.folder / RESULT).is_file():
                 _execute(run)
-        except (KeyboardInterrupt, SystemExit):  # asked to end; a resume point may be there
-            raise
-        except BaseException:
+        except Exception:  # none of those that ask for the end, after which a resume point may be there
             run.clear()
             raise
         run.clear()

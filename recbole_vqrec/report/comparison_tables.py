@@ -30,18 +30,18 @@ def main_table(rows):
     if any((row.users(lead) != row.users(lead, ties_in_order=True)).any() for row in rows):
         shown.append((lead, True))
     for metric, in_order in shown:
-        means = [row.mean(metric, in_order) for row in rows]
-        best = sorted(set(round(mean, 4) for mean in means), reverse=True)
+        means = {row.name: row.mean(metric, in_order) for row in rows}
+        best = sorted(set(round(mean, 4) for mean in means.values()), reverse=True)
         cells = []
-        for row, mean in zip(rows, means):
+        for row, mean in zip(rows, means.values()):
             text = f"{mean:.4f}"
             if round(mean, 4) in best[:2]:
                 text = f"**{text}**" if round(mean, 4) == best[0] else f"<u>{text}</u>"
             deviation = row.deviation(metric, in_order)
             cells.append(Markup(text if deviation is None else f"{text} ± {deviation:.4f}"))
         if compared:
-            best_other = max(row.mean(metric, in_order) for row in others)
-            cells.append(f"{own.mean(metric, in_order) / best_other - 1:+.1%}" if best_other > 0 else "")
+            best_other = max(means[row.name] for row in others)
+            cells.append(f"{means[own.name] / best_other - 1:+.1%}" if best_other > 0 else "")
         lines.append([short_name(metric) + (IN_ORDER if in_order else ""), *cells])
     return header, lines
 

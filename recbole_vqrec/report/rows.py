@@ -144,12 +144,12 @@ def differences(rows):
     Args:
         rows (list of Row): of one data set.
     """
-    told = []
+    told, of_all, own = [], own_defaults(None), {row.name: own_defaults(row.model) for row in rows}
     for option in PROTOCOL:
         values = {}
         for row in rows:
             options = row.results[0]["options"]
-            of_model = own_defaults(row.model).get(option) != own_defaults(None).get(option)  # ItemCoOccurrence counts
+            of_model = own[row.name].get(option) != of_all.get(option)  # ItemCoOccurrence counts
             if option in options and not of_model:  # of tied items, models of ids have none
                 values.setdefault(str(options[option]), []).append(row.name)
         if len(values) > 1:
