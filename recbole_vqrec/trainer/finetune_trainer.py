@@ -89,9 +89,6 @@ class FinetuneTrainer(SequenceTrainer):
                 self._permutation.fix()
 
     def _train_epoch(self, train_data, epoch_idx, *args, **kwargs):
-        # RecBole validates after every `eval_step`-th of all epochs; what a stage ends with is validated as well
-        step = self.config["eval_step"]
-        self.eval_step = min(step, 1) if epoch_idx + 1 == self.epochs else step
         if self._permutation is not None and hasattr(self._permutation, "temperature"):
             first, last = self.config["permutation_temperature"]
             done = (epoch_idx - self._stage_start) / max(self.stage.epochs - 1, 1)

@@ -97,3 +97,10 @@ def test_a_run_writes_into_its_folder_only(tiny, tmp_path):
     for checkpoint_dir in ("file", "/proc/nothing"):
         with pytest.raises(VQRecError, match="set checkpoint_dir"):
             quick_start.run("SASRec", "tiny", None, {**SMALL, "checkpoint_dir": checkpoint_dir, "state": "ERROR"})
+
+
+@pytest.mark.parametrize("eval_step, validations", [(5, 1), (2, 2), (0, 0)])
+def test_training_shorter_than_eval_step_ends_with_a_validation(tiny, eval_step, validations):
+    options = {**SMALL, "epochs": 3, "eval_step": eval_step, "state": "WARNING"}
+    result = quick_start.run("SASRec", "tiny", None, options)
+    assert len(result["valid_scores"]) == validations and result["test_result"]["ndcg@10"] >= 0
