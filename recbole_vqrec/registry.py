@@ -131,7 +131,7 @@ def entry(name):
     if known(name).model:
         return known(name)
     module = f"recbole.model.sequential_recommender.{str(name).lower()}"
-    if importlib.util.find_spec(module) and hasattr(importlib.import_module(module), name):
+    if str(name).isidentifier() and importlib.util.find_spec(module) and hasattr(importlib.import_module(module), name):
         return ModelEntry(f"{module}:{name}", STOCK_ROWS)
     raise VQRecError(f"unknown model '{name}'{nearest(name, model_names())}")
 

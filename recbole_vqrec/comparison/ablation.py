@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from recbole_vqrec.comparison.compare import compare, options_of_all_runs
+from recbole_vqrec.comparison.compare import compare, options_of_all_runs, share_gpus
 from recbole_vqrec.config import stage_options
 from recbole_vqrec.defaults import own_defaults, read_props
 from recbole_vqrec.errors import VQRecError
@@ -14,7 +14,7 @@ from recbole_vqrec.trainer import checkpoint
 
 NO_NEGATIVES = "without semi-synthetic negatives"
 BASELINE = "SASRec"  # what sparse items are compared with
-FINETUNING = {"checkpoint", "preset", "item_representation", "finetune_stages"}  # options that mean nothing to it
+FINETUNING = {"stage", "checkpoint", "preset", "item_representation", "finetune_stages"}  # options it cannot have
 
 
 def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None, options=None, processes=1, say=print):
@@ -39,6 +39,7 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
     """
     # 1. rows
     files, given = options_of_all_runs(config_files, options)
+    share_gpus(files, given)
     common = {**files, **given}
     manifest = checkpoint.read_manifest(run)
     if manifest["model"] != OURS:
@@ -48,10 +49,11 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
         how = "pre-train with --semi_synthetic_negatives=0, give the run as --without-negatives"
         say(f"left out: {NO_NEGATIVES}; {how}")
     # 2. the codes they need
-    for row in rows.values():
-        _encode(dataset, manifest, row, say)
+    for name, row in rows.items():
+        if _own_codes(read_props("ablation.yaml")["ablations"][name]):
+            _encode(dataset, manifest, row, say)
     # 3. runs, report
-    every = {**rows, BASELINE: {"model": BASELINE, **_without_finetuning(common)}}
+    every = {**rows, BASELINE: {"model": BASELINE, **_without_finetuning(common, manifest)}}
     compare([dataset], list(every), out, seeds, processes=processes, rows=every, say=say)
     return write_ablation(out, dataset, say)
 
@@ -78,17 +80,20 @@ def ablation_rows(run, manifest, common, without_negatives=None):
         own = {key: manifest["dataset"] if value == "pretrained" else value for key, value in own.items()}
         if "preset" in own:
             own["finetune_stages"] = None  # stages given for all rows do not take the place of the row's own
-        if own.keys() & {"quantizer", "reuse_quantizer"}:
+        if _own_codes(own):
             own["item_codes"] = None  # a name given for all rows does not mean these codes
         stage = {"model": manifest["model"], "stage": "finetune", "checkpoint": os.path.abspath(pretrained)}
         rows[name] = {**stage, **props["ablation_options"], **common, **own}
     return rows
 
 
+def _own_codes(own):
+    """Return whether a row's own options ask for other codes than all rows have."""
+    return bool(own.keys() & {"quantizer", "reuse_quantizer"})
+
+
 def _encode(dataset, manifest, row, say):
     """Make the codes of a row that has codes of its own."""
-    if not row.keys() & {"quantizer", "reuse_quantizer"} or row.get("item_codes"):
-        return
     layout = {name: manifest["config"][name] for name in ("plm", "pooling", "codebooks", "codes_per_codebook")}
     wanted = {name: row[name] for name in own_defaults("VQRec") if name in row}
     options = stage_options(None, {**layout, **wanted})
@@ -97,7 +102,10 @@ def _encode(dataset, manifest, row, say):
         say(f"{path} (up to date)")
 
 
-def _without_finetuning(options):
-    """Return the options that a model of item ids can take."""
+def _without_finetuning(options, manifest):
+    """Return the options that a model of item ids can take, the texts that it compares those of the other rows."""
     of_codes = {*read_props("item_codes.yaml"), *read_props("finetune.yaml"), *FINETUNING}
-    return {name: value for name, value in options.items() if name not in of_codes}
+    texts = {}
+    if options.get("text_similarity_weight"):
+        texts = {name: options.get(name, manifest["config"][name]) for name in ("plm", "pooling")}
+    return {**texts, **{name: value for name, value in options.items() if name not in of_codes}}

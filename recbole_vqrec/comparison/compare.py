@@ -52,9 +52,7 @@ def compare(
     # 1. what to run
     processes, rows = processes or 1, rows or {}
     files, given = options_of_all_runs(config_files, options)
-    gpus = given.pop("gpu_id", files.pop("gpu_id", None))
-    if gpus is not None:  # those that the runs share
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_ids(gpus)
+    share_gpus(files, given)
     matrix = [_first_run(out, dataset, name, files, given, rows) for dataset in datasets for name in models]
     with _folder_of_its_own(out):
         rows_of(finished_runs(out))  # what cannot be in one table is told now, not after hours
@@ -103,9 +101,20 @@ def options_of_all_runs(config_files, options):
     return files, given
 
 
-def _refuse_options_of_the_table(options, where=""):
+def share_gpus(files, given):
+    """Take `gpu_id` out of the options of all runs and let these GPUs be the ones that they share.
+
+    Args:
+        files, given (dict): as `options_of_all_runs` returns them; what is given wins.
+    """
+    gpus = given.pop("gpu_id", files.pop("gpu_id", None))
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_ids(gpus)
+
+
+def _refuse_options_of_the_table(options, where="", names=OF_THE_TABLE):
     """Refuse options that say which runs a table has."""
-    wrong = [name for name in options if name in OF_THE_TABLE]
+    wrong = [name for name in options if name in names]
     if wrong:
         raise VQRecError(
             f"{where}{examples(wrong)}: not for all runs of a table; its data sets, models, seeds and processes "
@@ -128,7 +137,7 @@ def _first_run(out, dataset, name, files, given, rows):
     for option in own:
         if option not in known_options():
             raise VQRecError(f"{name}: unknown option '{option}'{nearest(option, known_options())}")
-    _refuse_options_of_the_table(own, f"row '{name}': ")
+    _refuse_options_of_the_table(own, f"row '{name}': ", (*OF_THE_TABLE, "gpu_id"))
     options = {**stated_options(model, dataset), **files, **own, **given}
     refuse_wrong_values(options, props_folder())
     if options.get("stage") == "pretrain":
@@ -163,7 +172,11 @@ def _tuned(matrix, budget, processes, say):
     results = iter(execute_all([trial for _, tried in of_row for trial in tried], processes, say=say))
     chosen = []
     for run, tried in of_row:
-        trial = chosen_trial(run, tried, [next(results) for _ in tried], say)
+        made = [next(results) for _ in tried]
+        if tried and not any(made):  # its seeds would have values that no trial has shown to be the best
+            say(f"{run.dataset} {run.row}: every trial failed, so it is not run; the same command tries again")
+            continue
+        trial = chosen_trial(run, tried, made, say)
         if trial:
             run = replace(run, options=trial.options)
             take_over(trial, run)

@@ -1,5 +1,6 @@
 """Runs in processes of their own, several at a time: what one of them does cannot stop the others."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,6 +17,11 @@ from recbole_vqrec import artifacts
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 TAIL = 2000  # characters of a crashed run's output that are kept
+# As `python -m recbole_vqrec.comparison.worker`, but for a folder recbole_vqrec where the user happens to be.
+WORKER = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "from recbole_vqrec.comparison import worker; worker.main(sys.argv[1])"
+)
 
 
 def execute_all(runs, processes, progress=True, say=print):
@@ -92,6 +98,10 @@ class _Children:
         try:
             environment = self.environment if gpu is None else {**self.environment, "CUDA_VISIBLE_DEVICES": gpu}
             return self._execute(run, environment)
+        except OSError as error:  # no memory for a process, no room for its files
+            with contextlib.suppress(OSError):
+                _note_failure(run, str(error))
+            return str(error)
         finally:
             self.gpus += [] if gpu is None else [gpu]
 
@@ -100,7 +110,7 @@ class _Children:
             file = os.path.join(folder, "run.json")
             with open(file, "w", encoding="utf-8") as described:
                 json.dump(run.as_dict(), described)
-            command = [sys.executable, "-m", "recbole_vqrec.comparison.worker", file]
+            command = [sys.executable, "-c", WORKER, file]
             with open(os.path.join(folder, "output"), "w+", encoding="utf-8", errors="replace") as output:
                 with self.lock:
                     if self.stopped:  # nobody would end a process that begins now
@@ -126,8 +136,7 @@ class _Children:
 
         last = (said.splitlines() or [""])[-1]
         error = last.removeprefix("error: ") if code == ERROR_CODE else f"crashed with code {code}: {last}"
-        with artifacts.replace_when_done(run.failure) as temporary:
-            temporary.write_text(json.dumps({"error": error, "code": code, "output": said[-TAIL:]}), encoding="utf-8")
+        _note_failure(run, error, code=code, output=said[-TAIL:])
         return error
 
     def stop(self):
@@ -136,3 +145,8 @@ class _Children:
             self.stopped = True
             for child in self.processes:
                 child.terminate()
+
+
+def _note_failure(run, error, **details):
+    with artifacts.replace_when_done(run.failure) as temporary:
+        temporary.write_text(json.dumps({"error": error, **details}), encoding="utf-8")

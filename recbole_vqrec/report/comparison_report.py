@@ -5,6 +5,7 @@ import html
 import re
 import time
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from recbole_vqrec import artifacts, registry
 from recbole_vqrec.comparison.runs import failures, finished_runs, finished_trials
@@ -117,7 +118,8 @@ def _dataset_part(dataset, rows, plots, out):
         if table[1]:
             words = title in ("Options", "Tuning")
             parts += [f"### {title}", markup.table(*table, "left" if words else "right"), note]
-    return parts + [f"### {title}\n\n![{title}]({path.relative_to(out).as_posix()})" for title, path in plots.items()]
+    files = {title: quote(path.relative_to(out).as_posix()) for title, path in plots.items()}
+    return parts + [f"### {title}\n\n![{title}]({file})" for title, file in files.items()]
 
 
 def _ablations_below(out):
@@ -162,7 +164,7 @@ def _html(text, out):
     body = markdown.markdown(text, extensions=["tables"])
 
     def embedded(match):
-        data = base64.b64encode((out / html.unescape(match.group(1))).read_bytes()).decode()
+        data = base64.b64encode((out / unquote(html.unescape(match.group(1)))).read_bytes()).decode()
         return f'src="data:image/png;base64,{data}"'
 
     body = re.sub(r'src="([^":]+\.png)"', embedded, body)

@@ -13,6 +13,7 @@ from recbole_vqrec.errors import VQRecError, examples
 from recbole_vqrec.evaluation.user_ranks import UserRanks
 from recbole_vqrec.report.metric_names import leading_metric, ranked_metrics
 from recbole_vqrec.report.published import published_results
+from recbole_vqrec.trainer.stages import preset_of
 
 OURS = "VQRec"
 ONE_PRETRAINING = (
@@ -48,9 +49,7 @@ class Row:
     def pretrained(self):
         """Whether it started from a pre-trained run, which the preset `scratch` of fine-tuning does not."""
         result = self.results[0]
-        options = result["options"]
-        preset = (options.get("presets") or {}).get(options.get("preset"), {})
-        return result["stage"] == "finetune" and bool(preset.get("load", True))
+        return result["stage"] == "finetune" and bool(preset_of(result["options"])["load"])
 
     def of_recipe(self):
         """Return the options that the row has by its recipe, which may give models different ones."""
@@ -139,22 +138,31 @@ def _refuse_other_interactions(dataset, folder, result, first_folder, first):
 
 
 def differences(rows):
-    """Return "epochs: 12 SASRec; 300 VQRec" for each option that makes a comparison unfair where rows do not share it.
+    """Return a line for each option, and the number of items, that makes a comparison unfair where rows do not share it.
 
     Args:
         rows (list of Row): of one data set.
     """
-    told, of_all, own = [], own_defaults(None), {row.name: own_defaults(row.model) for row in rows}
+    items = [(f"{row.results[0]['statistics'][1]:,}", row.name) for row in rows]  # some models load those of <D>.item
+    told = [_told("items ranked", items)]
+    of_all, own = own_defaults(None), {row.name: own_defaults(row.model) for row in rows}
     for option in PROTOCOL:
-        values = {}
+        values = []
         for row in rows:
             options = row.results[0]["options"]
             of_model = own[row.name].get(option) != of_all.get(option)  # ItemCoOccurrence counts
             if option in options and not of_model:  # of tied items, models of ids have none
-                values.setdefault(str(options[option]), []).append(row.name)
-        if len(values) > 1:
-            told.append(f"{option}: " + "; ".join(f"{value} {', '.join(names)}" for value, names in values.items()))
-    return told
+                values.append((str(options[option]), row.name))
+        told.append(_told(option, values))
+    return [line for line in told if line]
+
+
+def _told(what, values):
+    """Return "epochs: 12 SASRec; 300 VQRec" of (value, row name), "" where all rows have the same."""
+    names = {}
+    for value, name in values:
+        names.setdefault(value, []).append(name)
+    return f"{what}: " + "; ".join(f"{value} {', '.join(of)}" for value, of in names.items()) if len(names) > 1 else ""
 
 
 def _place(row):

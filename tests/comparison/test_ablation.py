@@ -82,3 +82,31 @@ def test_a_run_of_another_model(pretrained, tmp_path):
     with pytest.raises(VQRecError, match="a run of SASRec; the parts that are left out are those of VQRec"):
         ablation.ablate("target", run, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """The rows that an ablation would run."""
+    rows = {}
+    monkeypatch.setattr(ablation, "compare", lambda *args, **kwargs: rows.update(kwargs["rows"]))
+    monkeypatch.setattr(ablation, "write_ablation", lambda *args: None)
+    return rows
+
+
+def test_codes_that_the_user_has_made_are_left_alone(pretrained, planned):
+    folder, made = Path("dataset/target"), {**PLM, "quantizer": "rq", "quantizer_seed": 7}
+    for name in ("source", "target"):
+        file, _ = encode_dataset(folder.parent / name, name, stage_options(None, made), say=lambda line: None)
+    before = file.read_bytes()
+    ablation.ablate("target", pretrained, "out", options={"quantizer": "rq"}, say=lambda line: None)
+    assert file.read_bytes() == before and planned["VQRec"]["quantizer"] == "rq"
+    assert (folder / "target.small-plm.random2x4.codes.safetensors").is_file()
+
+
+def test_sasrec_beside_an_ablation(pretrained, planned):
+    Path("finetune.yaml").write_text("stage: finetune\npreset: inductive\nlearning_rate: 0.01\n")
+    ablation.ablate("target", pretrained, "out", config_files=["finetune.yaml"], say=lambda line: None)
+    assert planned["SASRec"] == {"model": "SASRec", "learning_rate": 0.01}
+    ablation.ablate("target", pretrained, "out", options={"text_similarity_weight": 2}, say=lambda line: None)
+    read = {"plm": "small-plm", "pooling": "cls"}
+    assert planned["SASRec"] == {"model": "SASRec", "text_similarity_weight": 2, **read}

@@ -12,7 +12,7 @@ from recbole_vqrec.report.metric_names import PAPER
 
 def row(
     name, *above_of_seeds, dataset="Scientific", statistics=(8442, 4385, 59427), model=None, tested=PAPER,
-    stage="train", preset=None, **options
+    stage="train", preset="full", **options
 ):  # fmt: skip
     users, counts = ["a", "b", "c", "d"], np.array([0, 1, 2, 9])
     ranks = [UserRanks(users, np.array(above), np.zeros(4, int), counts) for above in above_of_seeds]
@@ -62,6 +62,15 @@ def test_published_numbers_are_of_the_same_kind_of_model():
         ("tuned", "here, paper", "0.1211"),
         ("same sizes", "no", "0.1104"),
     ]
+
+
+def test_presets_of_ones_own_leave_the_others_as_they_are():
+    own = {"mine": {"stages": []}, "loads": {"load": ["*"]}}
+    for preset, expected in {"scratch": False, "full": True, "mine": False, "loads": True}.items():
+        made = row("A", BEST, model="VQRec", stage="finetune", preset=preset)
+        made.results[0]["options"]["presets"] = own
+        assert made.pretrained is expected
+    assert not row("A", BEST, model="VQRec").pretrained
 
 
 def test_tables_have_the_metrics_that_all_runs_were_tested_with():
@@ -142,6 +151,8 @@ def test_what_makes_a_comparison_unfair_is_told():
     assert table_rows.differences(rows) == ["eval_step: 1 SASRec; 2 VQRec", "seen_weight: 0 SASRec; auto VQRec"]
     rows = [row("SASRec", THIRD, co_occurrence_weight=0), row("ItemCoOccurrence", BEST, co_occurrence_weight=1)]
     assert table_rows.differences(rows) == []  # that is what the model does
+    rows = [row("SASRec", THIRD), row("SASRecF", BEST, statistics=(8442, 5000, 59427))]
+    assert table_rows.differences(rows) == ["items ranked: 4,385 SASRec; 5,000 SASRecF"]
 
 
 def test_what_a_recipe_gives_each_row_is_told():
