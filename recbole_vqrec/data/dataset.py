@@ -15,8 +15,8 @@ from recbole.utils import FeatureSource
 from recbole_vqrec import artifacts, registry
 from recbole_vqrec.config import fill_defaults
 from recbole_vqrec.data.file_checks import (
-    explain_bad_line, explain_wrong_bytes, refuse_missing_files, refuse_missing_values, refuse_wrong_field_counts,
-    refuse_wrong_header,
+    explain_bad_line, explain_wrong_bytes, refuse_missing_files, refuse_missing_values, refuse_swallowed_lines,
+    refuse_wrong_field_counts, refuse_wrong_header,
 )  # fmt: skip
 from recbole_vqrec.data.item_pairs import item_pairs
 from recbole_vqrec.data.mixed_domains import mixed
@@ -76,12 +76,13 @@ class SequenceDataset(SequentialDataset):
         if source == FeatureSource.INTERACTION:
             self._refuse_columns_left_out(features)
             refuse_missing_values(filepath, features, (self.uid_field, self.iid_field, self.time_field))
+            refuse_swallowed_lines(filepath, features, (self.uid_field, self.iid_field))
             if self.benchmark_filename_list is not None:
                 self._keep_latest_items(features)
         return features
 
     def _refuse_columns_left_out(self, features):
-        lacking = [name for name in self._needed_columns() if name not in features]
+        lacking = [name for name in self._needed_columns() if features is None or name not in features]
         if lacking:
             raise VQRecError(
                 f"load_col: {self.config['load_col']}, of the .inter file it lacks {examples(lacking)}; say "

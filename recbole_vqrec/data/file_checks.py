@@ -119,3 +119,22 @@ def refuse_missing_values(path, features, fields):
                     f"{path} line {missing[0] + 2}: {field} is missing ({len(missing):,} such lines; empty, "
                     "'NA' and 'null' read as missing); correct or remove the line"
                 )
+
+
+def refuse_swallowed_lines(path, features, fields):
+    """Raise `VQRecError` that names the first line whose quote opens a field and is closed in a later line or field.
+
+    Args:
+        path (str or Path): the file, for the message.
+        features (pd.DataFrame): its lines in their order, as pandas' reader has taken them.
+        fields (iterable of str): of tokens.
+    """
+    for field in fields:
+        values = pd.Series(features[field].unique(), dtype=str) if field in features else pd.Series(dtype=str)
+        swallowed = values[values.str.contains(r"[\n\t]")]
+        if len(swallowed):
+            line = np.flatnonzero(features[field].astype(str) == swallowed.iloc[0])[0] + 2
+            raise VQRecError(
+                f"{path} line {line}: the quote that opens {field} swallows what follows; remove it, or double the "
+                "quotes of the field and put it in quotes"
+            )

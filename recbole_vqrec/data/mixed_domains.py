@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from recbole_vqrec import artifacts
 from recbole_vqrec.data.sequences import stride_of
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.interchange.record import record_file as import_record_file
+from recbole_vqrec.preprocess.atomic_files import read_table
 from recbole_vqrec.preprocess.record import read_record
 from recbole_vqrec.provenance import fingerprint
 
@@ -55,8 +58,8 @@ class DomainSequences:
 class MixedDomains:
     """What pre-training needs of a data set, mixed into the class that a model reads.
 
-    A domain is what lies before the first "-" of an item id, as `recbole-vqrec merge` writes them, or what the
-    merged data set's record says. Users are never joined across domains.
+    A domain is what <D>.item says of a data set that was merged or imported here, or what lies before the first "-" of
+    an item id. Users are never joined across domains.
 
     Attributes:
         domains (list of str): names.
@@ -94,21 +97,44 @@ class MixedDomains:
         named = (record or {}).get("options", {}).get("datasets")
         if named:
             self._tell_changed(record, named)
+        stated = self._stated_domains(ids) if named or self._imported() else None
+        if stated is not None:
+            names = list(named or dict.fromkeys(stated))
+            number = pd.Categorical(stated, categories=names).codes.astype(np.int64)
+            return names, np.concatenate([[-1], self._complete(number, names, ids)])
+        if named:
             number = np.full(len(ids), -1)
             for index, name in sorted(enumerate(named), key=lambda pair: len(pair[1])):  # the longest name wins
                 number[ids.str.startswith(f"{name}-").to_numpy()] = index
-            if (number < 0).any():
-                raise VQRecError(
-                    f"{self.dataset_name}: items of none of the domains {', '.join(named)} "
-                    f"({examples(ids[number < 0])}); merge the data sets again"
-                )
-            return list(named), np.concatenate([[-1], number])
+            return list(named), np.concatenate([[-1], self._complete(number, named, ids)])
         number, names = pd.factorize(ids.str.split("-", n=1).str[0])
         of_row = number[self._items - 1]
         crossed = (of_row[1:] != of_row[:-1]) & (self._users[1:] == self._users[:-1])
         if record or crossed.any() or not ids.str.contains("-", regex=False).all():  # not merged by anyone
             return [self.dataset_name], np.concatenate([[-1], np.zeros(len(ids), dtype=np.int64)])
         return list(names), np.concatenate([[-1], number])
+
+    def _imported(self):
+        """Tell whether the data set is an import of the authors' files, which has no record of a merge."""
+        return import_record_file(Path(self.dataset_path), self.dataset_name, "import").is_file()
+
+    def _stated_domains(self, ids):
+        """Return the domain of each item id as <D>.item says, or None where it does not."""
+        file = artifacts.atomic_file(self.dataset_path, self.dataset_name, "item")
+        table = read_table(file, "") if file.is_file() else pd.DataFrame()
+        if not {"item_id", "domain"} <= {*table}:
+            return None
+        stated = ids.map(table.drop_duplicates("item_id").set_index("item_id")["domain"])
+        return None if stated.isna().any() else stated
+
+    def _complete(self, number, names, ids):
+        """Return the domain number of each item; refuse items of none of the domains."""
+        if (number < 0).any():
+            raise VQRecError(
+                f"{self.dataset_name}: items of none of the domains {', '.join(names)} "
+                f"({examples(ids[number < 0])}); merge the data sets again"
+            )
+        return number
 
     def _tell_changed(self, record, domains):
         """Warn where the interactions of a domain are others now than those that were merged."""

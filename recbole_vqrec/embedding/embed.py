@@ -50,8 +50,8 @@ def embed_dataset(folder, dataset, options, force=False, progress=True, say=prin
     dtype, made_by = _checked(options)
     source = artifacts.atomic_file(folder, dataset, "item")
     path = embedding_path(folder, dataset, options)
+    inputs = provenance.fingerprints(source) if source.is_file() else {}  # before it is read: it may be replaced
     item_ids, texts = item_texts(source, options["text_columns"], options["empty_text"])
-    inputs = provenance.fingerprints(source)
     if not force and provenance.is_up_to_date(path, KIND, made_by, inputs):
         return path, False
     if options["word_drop"]:

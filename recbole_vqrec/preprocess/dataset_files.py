@@ -16,6 +16,7 @@ from recbole_vqrec.preprocess.item_text import NOT_TEXT
 from recbole_vqrec.preprocess.record import (
     announce,
     made_from,
+    outputs_of,
     refuse_foreign_files,
     say_summary,
     up_to_date,
@@ -79,8 +80,10 @@ def make_dataset(folder, dataset, source, options, inputs, read, force=False, sa
         items = item_table(raw.items, interactions.used_items(), options)
         write_rows(inter, interactions.table(), TYPES, paths[0])
         write_rows(item, items, item_types(items, raw.tokens), paths[1])
+        outputs = outputs_of(dict(zip(paths, (inter, item))))
         announce(folder, dataset, made_by)
-    record = write_record(folder, dataset, made_by, statistics(interactions, items), {**raw.notes, **dropped})
+    counts = {**raw.notes, **dropped}
+    record = write_record(folder, dataset, made_by, statistics(interactions, items), counts, outputs)
     say_summary(folder, dataset, record, time.monotonic() - started, say)
     return record, True
 

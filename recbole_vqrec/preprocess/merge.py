@@ -18,6 +18,7 @@ from recbole_vqrec.preprocess.record import (
     announce,
     atomic_files_of,
     made_from,
+    outputs_of,
     refuse_foreign_files,
     say_summary,
     up_to_date,
@@ -65,9 +66,10 @@ def merge_datasets(data_path, datasets, name, force=False, say=print):
     with artifacts.replace_when_done(paths[0]) as inter_file, artifacts.replace_when_done(paths[1]) as item_file:
         write_rows(inter_file, inter, TYPES, paths[0])
         write_rows(item_file, item, item_types(item), paths[1])
+        outputs = outputs_of(dict(zip(paths, (inter_file, item_file))))
         announce(folder, name, made_by)
     statistics = describe(inter["user_id"].n_unique(), inter.height, item)
-    record = write_record(folder, name, made_by, statistics, {})
+    record = write_record(folder, name, made_by, statistics, {}, outputs)
     say_summary(folder, name, record, time.monotonic() - started, say)
     return record, True
 

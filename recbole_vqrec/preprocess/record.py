@@ -116,8 +116,17 @@ def announce(folder, dataset, made_by):
     _write(folder, dataset, made_by, {}, {}, {})
 
 
-def write_record(folder, dataset, made_by, statistics, notes):
-    """Write the record of the files in place, and return it.
+def outputs_of(files):
+    """Return the part of a record that tells which files it is of, from the temporary ones: others may replace those.
+
+    Args:
+        files (dict): path of an atomic file -> temporary file that will take its place.
+    """
+    return {path.name: provenance.fingerprint(temporary) for path, temporary in files.items()}
+
+
+def write_record(folder, dataset, made_by, statistics, notes, outputs):
+    """Write the record of files that have taken their places, and return it.
 
     Args:
         folder (str or Path): the data set's folder.
@@ -125,8 +134,8 @@ def write_record(folder, dataset, made_by, statistics, notes):
         made_by (dict): see `made_from`.
         statistics (dict): of the result.
         notes (dict): counts of what was read and dropped.
+        outputs (dict): see `outputs_of`.
     """
-    outputs = provenance.fingerprints(*atomic_files_of(folder, dataset))
     return _write(folder, dataset, made_by, statistics, notes, outputs)
 
 

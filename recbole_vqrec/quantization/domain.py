@@ -49,14 +49,16 @@ class Domain:
         return f"run '{embed_command(self.dataset, self.plm, self.pooling)}'"
 
     def language_model(self):
-        """Return plm and pooling that made the embeddings.
+        """Return plm and pooling that made the embeddings, and plm_files where plm is a folder.
 
         Raises:
             VQRecError: the embeddings are missing, damaged or out of date.
         """
         manifest = artifacts.read_manifest(self.embedding_file, KIND, self.remedy)
         provenance.refuse_stale(self.embedding_file, manifest, self.remedy)
-        return {option: manifest["options"].get(option) for option in LANGUAGE_MODEL}
+        made = manifest["options"]
+        files = {"plm_files": made["plm_files"]} if made.get("plm_files") else {}
+        return {option: made.get(option) for option in LANGUAGE_MODEL} | files
 
     def items(self):
         """Return item ids (list of str, N), embeddings [N, d] float32 and the rows of the training items [n] int64.
@@ -65,15 +67,19 @@ class Domain:
             VQRecError: an embedding is not finite, or a training item has none.
         """
         item_ids, embeddings, _ = load_embeddings(self.embedding_file, self.remedy)
+        self.refuse_not_finite(item_ids, embeddings)
+        trained_on = sorted(training_items(self.folder, self.dataset))
+        remedy = f"put them into {self.dataset}.item, then {self.remedy}"
+        return item_ids, embeddings, artifacts.rows_of(item_ids, trained_on, self.embedding_file, remedy)
+
+    def refuse_not_finite(self, item_ids, embeddings):
+        """Raise `VQRecError` where an embedding is not finite; `item_ids` (list of str, N), `embeddings` [N, d]."""
         broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
         if broken.size:
             raise VQRecError(
                 f"{self.embedding_file}: the embeddings of {broken.size:,} items are not finite "
                 f"({examples([item_ids[row] for row in broken])}); {self.remedy} --force --dtype float32"
             )
-        trained_on = sorted(training_items(self.folder, self.dataset))
-        remedy = f"put them into {self.dataset}.item, then {self.remedy}"
-        return item_ids, embeddings, artifacts.rows_of(item_ids, trained_on, self.embedding_file, remedy)
 
 
 def same_language_model(one, other):

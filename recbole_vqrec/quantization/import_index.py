@@ -9,12 +9,11 @@ import numpy as np
 
 from recbole_vqrec import artifacts, provenance
 from recbole_vqrec.data.item_code_table import codes_path
-from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.errors import VQRecError, examples, refuse_other
 from recbole_vqrec.preprocess.atomic_files import read_table
 from recbole_vqrec.preprocess.item_text import item_texts
-from recbole_vqrec.quantization.domain import interaction_files, training_items
+from recbole_vqrec.quantization.domain import Domain, interaction_files, training_items
 from recbole_vqrec.quantization.faiss_index import read_index
 from recbole_vqrec.quantization.item_codes import ItemCodes
 
@@ -61,13 +60,16 @@ def import_index(folder, dataset, index_file, options, missing="auto", numbered=
             f"({examples(absent)}); choose --missing nearest-text or --missing embeddings"
         )
     table = dict(zip(in_index, codes))
+    sources = [index_file, *interaction_files(folder, dataset)]
+    if absent and missing == "embeddings":
+        sources.append(artifacts.embedding_file(folder, dataset, options["plm"]))
     if absent:
         fill = _codes_of_nearest_text if missing == "nearest-text" else _codes_of_embeddings
         table.update(zip(absent, fill(folder, dataset, options, in_index, codes, absent, quantizer)))
     manifest = {
         "dataset": dataset,
         "options": {"from_index": index_file.name, "missing": missing},
-        "inputs": provenance.fingerprints(index_file, *interaction_files(folder, dataset)),
+        "inputs": provenance.fingerprints(*sources),
         "filled_items": absent,
     }
     layout = {**options, "codebooks": quantizer.codebooks, "codes_per_codebook": quantizer.codes_per_codebook}
@@ -127,10 +129,12 @@ def _codes_of_nearest_text(folder, dataset, options, in_index, codes, absent, qu
 
 def _codes_of_embeddings(folder, dataset, options, in_index, codes, absent, quantizer):
     """Return the codes of the absent items' own text embeddings."""
-    path = artifacts.embedding_file(folder, dataset, options["plm"])
-    remedy = f"run '{embed_command(dataset, options['plm'], options['pooling'])}'"
-    item_ids, embeddings, _ = load_embeddings(path, remedy)
-    return quantizer.encode(embeddings[artifacts.rows_of(item_ids, absent, path, remedy)])
+    domain = Domain(dataset, folder, options["plm"], options["pooling"])
+    domain.language_model()  # refuses embeddings that are out of date
+    item_ids, embeddings, _ = load_embeddings(domain.embedding_file, domain.remedy)
+    wanted = embeddings[artifacts.rows_of(item_ids, absent, domain.embedding_file, domain.remedy)]
+    domain.refuse_not_finite(absent, wanted)
+    return quantizer.encode(wanted)
 
 
 def _texts(folder, dataset, options):

@@ -137,6 +137,14 @@ def test_missing_data_is_named(tmp_path):
 def test_a_column_left_out_by_load_col_is_named(tiny):
     with pytest.raises(VQRecError, match=r"load_col: .* lacks timestamp; say load_col: {inter: \[user_id, item_id, time"):
         create_dataset(small_config(load_col={"inter": ["user_id", "item_id"]}))
+    with pytest.raises(VQRecError, match="load_col: .* lacks user_id, item_id, timestamp; say load_col"):
+        create_dataset(small_config(load_col={"item": ["item_id"]}))
+
+
+def test_a_quote_that_swallows_lines(tmp_path):
+    write_inter(tmp_path / "dataset" / "bad", "bad", {'"u': ["a"], "v": ["a", "b"], 'w"': ["c"], "x": ["a", "b", "c"]})
+    with pytest.raises(VQRecError, match="bad.inter line 2: the quote that opens user_id swallows what follows"):
+        SequenceDataset(small_config("SASRec", "bad"))
 
 
 def test_missing_codes_say_how_to_make_them_and_which_there_are(tiny):

@@ -94,6 +94,28 @@ def test_shares_of_domains(tmp_path):
     assert dataset.item_frequency.sum().item() == pytest.approx(1)
 
 
+def test_domains_of_a_merge_are_those_of_its_items(tmp_path):
+    """Item "b-x" of domain "a" is "a-b-x", as item "x" of domain "a-b" would be."""
+    for name, items in {"a": ["b-x", "y", "z"], "a-b": ["q", "r", "s"]}.items():
+        write_inter(tmp_path / "dataset" / name, name, {"u": items})
+        lines = ["item_id:token\ttitle:token_seq", *(f"{item}\tthing" for item in items)]
+        (tmp_path / "dataset" / name / f"{name}.item").write_text("\n".join(lines) + "\n")
+    merge_datasets("dataset", ["a", "a-b"], "mix", say=lambda line: None)
+    write_codes(tmp_path / "dataset" / "mix", "mix", ["a-b-x", "a-y", "a-z", "a-b-q", "a-b-r", "a-b-s"])
+    dataset = mix()
+    numbers = dict(zip(dataset.field2id_token["item_id"][1:], dataset.item_domain[1:].tolist()))
+    assert numbers == {"a-b-x": 0, "a-y": 0, "a-z": 0, "a-b-q": 1, "a-b-r": 1, "a-b-s": 1}
+
+
+def test_domains_of_an_import_are_those_of_its_items(tmp_path):
+    folder = write_domains(tmp_path / "dataset", **{"tea": {"u": list("xyz")}, "tea-pots": {"u": list("xyz")}})
+    ids = [f"{domain}-{item}\t{domain}" for domain in ("tea", "tea-pots") for item in "xyz"]
+    (folder / "mix.item").write_text("\n".join(["item_id:token\tdomain:token", *ids]) + "\n")
+    assert mix().domains == ["tea"]
+    (folder / "mix.import.json").write_text("{}")
+    assert mix().domains == ["tea", "tea-pots"] and mix().item_domain.tolist() == [-1, 0, 0, 0, 1, 1, 1]
+
+
 def test_names_of_the_merge_record_win(tmp_path):
     """Domains whose names hold the separator, one the beginning of the other."""
     folder = write_domains(tmp_path / "dataset", **{"a": {"u": list("xyz")}, "a-b": {"u": list("xyz")}})

@@ -204,3 +204,17 @@ def test_command(toy, options):
     wrong = CliRunner().invoke(main, [*command, "--dtype", "int8"])
     assert wrong.exit_code == 2 and wrong.output.startswith("error: embedding_dtype: 'int8' is none of")
     assert artifacts.read_manifest(path, "text embedding", "")["options"]["embedding_dtype"] == "float16"
+
+
+def test_texts_that_are_replaced_while_they_are_read_are_embedded_again(toy, options, monkeypatch):
+    read = embed.item_texts
+
+    def replaced(source, *args):
+        found = read(source, *args)
+        source.write_text(source.read_text().replace("red glue", "blue tape"))
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(embed, "item_texts", replaced)
+        run(toy, options)
+    assert run(toy, options)[1] and not run(toy, options)[1]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import json
 import shutil
 
 import numpy as np
@@ -112,3 +113,23 @@ def test_models_that_cannot_be(plm, pooling, message):
     with pytest.raises(VQRecError, match=".*") as error:
         TextEncoder(plm, pooling)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_no_more_tokens_than_the_tokenizer_allows(tiny_bert, tmp_path):
+    plm = shutil.copytree(tiny_bert, tmp_path / "plm")
+    settings = json.loads((plm / "tokenizer_config.json").read_text())
+    (plm / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 7}))
+    assert TextEncoder(str(plm)).max_length == 7 and TextEncoder(str(plm), max_length=5).max_length == 5
+
+
+def test_a_tokenizer_without_padding(tiny_bert, monkeypatch):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    tokenizer.pad_token = None
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda folder: tokenizer)
+    monkeypatch.setattr("recbole_vqrec.embedding.text_encoder.can_pack", lambda model: False)
+    texts = ["red glue", "sand paper of fine grit for steel"]
+    found = TextEncoder(tiny_bert).encode(texts)
+    for text, vector in zip(texts, found):
+        np.testing.assert_allclose(vector, TextEncoder(tiny_bert).encode([text])[0], atol=1e-5)

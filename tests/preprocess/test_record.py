@@ -3,9 +3,13 @@
 import json
 import shutil
 
+import numpy as np
+import polars as pl
 import pytest
 
 from recbole_vqrec.preprocess import record
+from recbole_vqrec.preprocess.dataset_files import RawData, make_dataset
+from recbole_vqrec.preprocess.interactions import Interactions
 
 
 @pytest.fixture
@@ -44,7 +48,8 @@ def test_inputs_that_change_places_are_not_up_to_date(tmp_path):
     folder.mkdir()
     for path in (*files, folder / "D.inter", folder / "D.item"):
         path.write_text(path.name)
-    record.write_record(folder, "D", record.made_from("atomic", {}, files), {}, {})
+    outputs = record.outputs_of({path: path for path in record.atomic_files_of(folder, "D")})
+    record.write_record(folder, "D", record.made_from("atomic", {}, files), {}, {}, outputs)
 
     def up_to_date(inputs):
         return record.up_to_date(folder, "D", record.made_from("atomic", {}, inputs), lambda line: None) is not None
@@ -82,3 +87,24 @@ def test_what_a_kill_leaves_before_the_record_is_known_to_be_made_here(tmp_path)
     record.refuse_foreign_files(tmp_path / "d", "d")
     made_by = {"source": "atomic", "options": {}, "inputs": {"x": "1"}}
     assert record.up_to_date(tmp_path / "d", "d", made_by, print) is None
+
+
+def test_files_that_another_command_has_replaced_are_not_recorded_as_ones_own(tmp_path, monkeypatch):
+    items = pl.DataFrame({"item_id": ["a"], "title": ["glue"]})
+    raw = RawData(Interactions(pl.Series(["u"]), pl.Series(["a"]), *(np.zeros(1, dtype=int) for _ in range(4))), items)
+    folder, inputs = tmp_path / "D", [tmp_path / "raw"]
+    inputs[0].write_text("raw")
+    options = {"user_k": 1, "item_k": 1, "duplicates": "keep", "ties": "input", "ties_seed": 0, "clean": False}
+
+    def made():
+        return make_dataset(folder, "D", "atomic", options, inputs, lambda: raw, say=lambda line: None)[1]
+
+    def another(*args):
+        (folder / "D.item").write_text("of another command")
+        return {}
+
+    with monkeypatch.context() as patched:
+        patched.setattr("recbole_vqrec.preprocess.dataset_files.statistics", another)
+        patched.setattr("recbole_vqrec.preprocess.dataset_files.say_summary", lambda *args: None)
+        assert made()
+    assert made() and not made()

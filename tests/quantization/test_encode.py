@@ -1,5 +1,7 @@
 """The encoding stage: strict training, new and stored and joint quantizers, what is written, bad input."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -248,3 +250,15 @@ def test_command(domain, tmp_path):
         assert result.output == "error: say --dataset D, or --datasets A,B,C with --name ABC\n"
     result = run("--dataset", "games", "--quantizer", "opk")
     assert result.exit_code == 2 and result.output.count("\n") == 1
+
+
+def test_one_language_model_under_two_paths(domain, options):
+    for name, plm in (("games", "models/minilm"), ("beauty", "/home/me/models/minilm")):
+        path = artifacts.embedding_file(domain(name, seed=len(name)), name, "tiny")
+        arrays, ids, manifest = artifacts.read_artifact(path, "text embedding", "")
+        made = {**manifest["options"], "plm": plm, "plm_files": {"model.safetensors": "abc"}}
+        artifacts.write_artifact(path, "text embedding", arrays, {**manifest, "options": made}, ids)
+    data = Path(options["data_path"])
+    encode_jointly(data, ["games", "beauty"], "GB", options, **QUIET)
+    encode(data / "games", options)
+    assert encode(data / "beauty", options, reuse_quantizer="games")[1]

@@ -3,8 +3,10 @@
 import faiss
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from small import shared_data
 
+from recbole_vqrec.cli import main
 from recbole_vqrec.config import stage_options
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.faiss_index import read_index
@@ -89,11 +91,21 @@ def test_missing_items_by_their_embeddings(tmp_path):
     small_index(tmp_path / "d.index", 8)
     vectors = np.random.default_rng(5).normal(size=(10, 16)).astype(np.float32)
     path = artifacts.embedding_file(tmp_path / "d", "d", "bert-base-uncased")
-    artifacts.write_artifact(path, "text embedding", {"embeddings": vectors}, {}, [str(item) for item in range(10)])
+    manifest, ids = {"options": {"plm": "bert-base-uncased", "pooling": "cls"}}, [str(item) for item in range(10)]
+    artifacts.write_artifact(path, "text embedding", {"embeddings": vectors}, manifest, ids)
     made, _ = import_index(tmp_path / "d", "d", tmp_path / "d.index", stage_options(), "embeddings")
     quantizer, _ = read_index(tmp_path / "d.index")
     loaded = ItemCodes.load(made, "")
     assert loaded.codes[[3, 8]].tolist() == quantizer.encode(vectors[[3, 8]]).tolist()
+    assert path.name in artifacts.read_manifest(made, "item codes", "")["inputs"]
+    vectors[3] = np.nan
+    artifacts.write_artifact(path, "text embedding", {"embeddings": vectors}, manifest, ids)
+    with pytest.raises(VQRecError, match="the embeddings of 1 items are not finite .3."):
+        import_index(tmp_path / "d", "d", tmp_path / "d.index", stage_options(), "embeddings")
+    stale = {**manifest, "inputs": {"d.train.inter": "of another day"}}
+    artifacts.write_artifact(path, "text embedding", {"embeddings": vectors}, stale, ids)
+    with pytest.raises(VQRecError, match="out of date, d.train.inter changed after it was made"):
+        import_index(tmp_path / "d", "d", tmp_path / "d.index", stage_options(), "embeddings")
 
 
 def test_indexes_that_do_not_belong(tmp_path):
@@ -116,3 +128,14 @@ def test_the_published_scientific_index():
     quantizer, codes = read_index(shared_data("scientific") / "Scientific.OPQ32,IVF1,PQ32x8.strict.index")
     assert codes.shape == (4373, 32) and quantizer.rotation.shape == (768, 768)
     assert (quantizer.encode(quantizer.decode(codes)) == codes).mean() > 0.999  # its own rotation is orthonormal
+
+
+def test_a_config_file_may_say_what_becomes_of_missing_items(tmp_path):
+    prefix_rows(tmp_path / "dataset" / "d")
+    small_index(tmp_path / "d.index", 8)
+    (tmp_path / "my.yaml").write_text("missing_codes: nearest-text\n")
+    command = ["encode", "--dataset", "d", "--from-index", str(tmp_path / "d.index"), "--config-files", "my.yaml"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0 and "by nearest-text" in result.output, result.output
+    result = CliRunner().invoke(main, [*command, "--missing", "refuse"])
+    assert result.exit_code == 2 and "lacks 2 of 10 items" in result.output
