@@ -13,9 +13,10 @@ from recbole_vqrec import compat, distributed, registry
 from recbole_vqrec.defaults import known_options, own_defaults, parse_yaml, props_folder, read_props, yaml_loader
 from recbole_vqrec.errors import VQRecError, nearest, refuse_other
 from recbole_vqrec.evaluation.metric_options import refuse_wrong_metrics
-from recbole_vqrec.option_types import refuse_wrong_values
+from recbole_vqrec.option_types import as_they_are_read, option_types, refuse_wrong_values
 
 LOSS_TYPES = ("CE", "BPR", "NLL")  # of RecBole's sequential models
+NOTHING = {"none": None, "null": None, "~": None}
 NONE_BY_NAME = ("permutation", "none")  # a value of its own, where none of other options is ~
 NO_NEGATIVES = {"distribution": "none", "sample_num": "none", "alpha": "none", "dynamic": False, "candidate_num": 0}
 
@@ -45,24 +46,16 @@ class Config(recbole.config.Config):
         return {}
 
     def _load_config_files(self, file_list):
-        options = {}
-        for file in file_list or []:
-            try:
-                content = parse_yaml(file)
-            except FileNotFoundError:
-                raise VQRecError(f"{file}: config file not found") from None
-            except OSError as error:
-                raise VQRecError(f"{file}: config file cannot be read ({error.strerror})") from None
-            if not isinstance(content, dict):
-                raise VQRecError(f"{file}: expected lines of 'option: value', found {type(content).__name__}")
-            options.update(content)
-        return options
+        return read_config_files(file_list)
 
     def _convert_config_dict(self, config_dict):
         """Read text values as Python literals; unlike RecBole, "12-3" stays text and nothing is evaluated."""
-        words = {"true": True, "false": False, "none": None, "null": None, "~": None}
+        words, types = {"true": True, "false": False, **NOTHING}, option_types(props_folder())
         for key, value in config_dict.items():
-            if isinstance(value, str) and (key, value) != NONE_BY_NAME:
+            if isinstance(value, str) and key in types and types[key].kind == "str":
+                if (key, value) != NONE_BY_NAME:
+                    config_dict[key] = NOTHING.get(value.lower(), value)
+            elif isinstance(value, str):
                 try:
                     config_dict[key] = ast.literal_eval(value)
                 except (ValueError, SyntaxError):
@@ -70,7 +63,7 @@ class Config(recbole.config.Config):
                     if value[:1] in ("[", "{"):  # as yaml writes lists, without quotes
                         with contextlib.suppress(yaml.YAMLError):
                             config_dict[key] = yaml.load(value, Loader=yaml_loader())
-        return config_dict
+        return as_they_are_read(config_dict, props_folder())
 
     def _get_model_and_dataset(self, model, dataset):
         model = model if model is not None else self.external_config_dict.get("model")
@@ -114,7 +107,8 @@ class Config(recbole.config.Config):
         """Let what the pre-trained run fixes be the default."""
         from recbole_vqrec.trainer.transfer import INHERITED, inherited_options
 
-        if not all(name in self.external_config_dict for name in INHERITED):  # else the options of a fine-tuned run
+        of_a_run = (*INHERITED, *read_props("finetune.yaml"))  # a fine-tuned one has all, which no file of a user's has
+        if not all(name in self.external_config_dict for name in of_a_run):
             if self.external_config_dict.get("permutation", "") is None:  # ~ says: the preset's
                 del self.external_config_dict["permutation"]
             options = {**self.internal_config_dict, **self.external_config_dict}
@@ -158,6 +152,29 @@ class Config(recbole.config.Config):
         # RecBole always reads its own ml-100k; the one of this project, made by its preprocessing, has texts.
         if (folder / f"{self.dataset}.inter").is_file():
             options["data_path"] = str(folder)
+
+
+def read_config_files(file_list):
+    """Return the options of yaml files, later ones win.
+
+    Args:
+        file_list (list of str or None): the files.
+
+    Raises:
+        VQRecError: a file that cannot be read, or is not a yaml mapping.
+    """
+    options = {}
+    for file in file_list or []:
+        try:
+            content = parse_yaml(file)
+        except FileNotFoundError:
+            raise VQRecError(f"{file}: config file not found") from None
+        except OSError as error:
+            raise VQRecError(f"{file}: config file cannot be read ({error.strerror})") from None
+        if not isinstance(content, dict):
+            raise VQRecError(f"{file}: expected lines of 'option: value', found {type(content).__name__}")
+        options.update(as_they_are_read(content, props_folder()))
+    return options
 
 
 def external_options(config_files=None, given=None):

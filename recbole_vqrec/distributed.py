@@ -92,17 +92,21 @@ def join(backend, patience, **place):
     atexit.register(stop)
 
 
-def spawn(function, options):
+def spawn(function, options, config_files=None):
     """Call a function of options in as many processes as RecBole's options nproc and world_size ask for.
 
     Args:
         function (callable): at the top level of a module; takes the options.
         options (dict): RecBole's nproc (processes on this machine), world_size, ip, port and group_offset among them.
+        config_files (list of str, optional): yaml files that may state these as well.
 
     Returns:
         the function's result where this process is the only one, else None.
     """
-    launch = {name: options.pop(name, None) for name in ("nproc", "world_size", "ip", "port", "group_offset")}
+    from recbole_vqrec.config import read_config_files
+
+    stated, names = read_config_files(config_files), ("nproc", "world_size", "ip", "port", "group_offset")
+    launch = {name: options.pop(name, stated.get(name)) for name in names}
     for name in ("nproc", "world_size", "group_offset"):
         if launch[name] is not None and not str(launch[name]).lstrip("-").isdigit():
             raise VQRecError(f"{name}: {launch[name]!r}, expected a whole number")

@@ -19,6 +19,7 @@ TYPED_LINE = re.compile(
     rf"(?: (?:(?P<sign>>=?) (?P<least>{NUMBER})|(?P<interval>[\[(](?P<low>{NUMBER}), (?P<high>{NUMBER})[\])])))?"
     r"(?: \| (?P<other>\w+|~))?\) \S"
 )
+TEXT = "str"
 KINDS = {"int": (Integral, "a whole number"), "float": (Real, "a number"), "bool": (bool, "True or False"),
          "dict": (dict, "a mapping, {name: value}")}  # fmt: skip
 
@@ -95,6 +96,26 @@ def option_types(folder):
     """Return {name: `OptionType`} of all props yaml files below a folder."""
     lines = (line for file in sorted(folder.rglob("*.yaml")) for line in file.read_text(encoding="utf-8").splitlines())
     return dict(filter(None, map(typed_option, lines)))
+
+
+def as_they_are_read(options, folder):
+    """Return options with text where an option is text, as a folder called 2024 is, and lists for tuples.
+
+    Where an option is text and has a default, ~ is that default.
+
+    Args:
+        options (dict): name -> value, as yaml or Python reads them.
+        folder (Path): props.
+    """
+    types, read = option_types(folder), {}
+    for name, value in options.items():
+        if name in types and types[name].kind == TEXT:
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if value is not None or None in types[name].others:
+                read[name] = str(value) if number else value
+        else:
+            read[name] = list(value) if isinstance(value, tuple) else value
+    return read
 
 
 def refuse_wrong_values(options, folder):

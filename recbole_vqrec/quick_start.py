@@ -129,7 +129,10 @@ def pretrain(datasets=None, name=None, model=None, config_file_list=None, config
         distributed.from_first(None)  # the others wait
     # 2. train on it, contrastively
     options = with_stage(config_dict, "pretrain")
-    return run(model or (None if options.get("resume") else "VQRec"), name, config_file_list, options)
+    stated = external_options(config_file_list, config_dict)
+    if not (stated.get("model") or stated.get("resume")):
+        model = model or "VQRec"
+    return run(model, name, config_file_list, options)
 
 
 def finetune(dataset, pretrained, config_file_list=None, config_dict=None, saved=True):
@@ -179,11 +182,12 @@ def compare(models, dataset, config_file_list=None, config_dict=None):
     return results, run_table.write_table(folder, results)
 
 
-def load_data_and_model(model_file):
+def load_data_and_model(model_file, model=None):
     """Rebuild a run: RecBole's function of this name, for our checkpoints, which torch >= 2.6 can read.
 
     Args:
         model_file (str or Path): run folder or checkpoint file.
+        model (type, optional): class of the run's model, where a class was run.
 
     Returns:
         tuple: config, model (best epoch, in evaluation mode), dataset, train_data, valid_data, test_data.
@@ -192,7 +196,7 @@ def load_data_and_model(model_file):
         VQRecError: no or a damaged checkpoint, or a data set that has changed.
     """
     manifest = checkpoint.read_manifest(model_file)
-    config = Config(manifest["model"], manifest["dataset"], None, manifest["config"])
+    config = Config(model or manifest["model"], manifest["dataset"], None, manifest["config"])
     init_seed(config["seed"], config["reproducibility"])
     dataset = create_dataset(config)
     train_data, valid_data, test_data = _batches(config, dataset)

@@ -3,7 +3,7 @@
 from logging import getLogger
 
 from recbole_vqrec import registry
-from recbole_vqrec.config import Config, external_options
+from recbole_vqrec.config import Config, external_options, read_config_files
 from recbole_vqrec.data.text_options import refuse_other_text_options
 from recbole_vqrec.defaults import options_of_models, own_defaults
 from recbole_vqrec.errors import VQRecError, examples
@@ -27,7 +27,8 @@ def run_options(model, dataset, config_file_list, config_dict):
         VQRecError: options of another stage, that contradict the files, or that a resumed run cannot change.
     """
     given = dict(config_dict or {})
-    if not given.get("resume"):
+    resumed = given.get("resume") or read_config_files(config_file_list).get("resume")
+    if not resumed:
         config = Config(model, dataset, config_file_list, given)
         _refuse_options_of_finetuning(config)
         refuse_other_text_options(config)
@@ -35,12 +36,15 @@ def run_options(model, dataset, config_file_list, config_dict):
             purpose = " to be fine-tuned after" if config["stage"] == "finetune" else ""
             registry.refuse_without_pretraining(config["model"], config.model_class, purpose)
         return config
-    point = resume_point(given["resume"])
+    point = resume_point(resumed)
     manifest = checkpoint.read_manifest(point)
-    for what, asked in (("model", model), ("dataset", dataset), ("stage", given.get("stage"))):
+    if isinstance(model, type):  # it may have options of its own
+        given = {**read_config_files(config_file_list), **given}
+    else:
+        given = external_options(config_file_list, given)
+    for what, asked in (("model", getattr(model, "__name__", model)), ("dataset", dataset), ("stage", given.get("stage"))):
         if asked not in (None, manifest[what]):
-            raise VQRecError(f"{given['resume']}: a run of {what} {manifest[what]}, asked for is {asked}")
-    given = external_options(config_file_list, given)
+            raise VQRecError(f"{resumed}: a run of {what} {manifest[what]}, asked for is {asked}")
     own = manifest["config"]
     changed = [name for name in OF_OPTIMIZER if name in given and given[name] != own.get(name)]
     if changed:
@@ -56,7 +60,7 @@ def run_options(model, dataset, config_file_list, config_dict):
                 "start a new run"
             )
     options = {**own, **given}
-    return Config(manifest["model"], manifest["dataset"], None, options)
+    return Config(model if isinstance(model, type) else manifest["model"], manifest["dataset"], None, options)
 
 
 def _refuse_options_of_finetuning(config):

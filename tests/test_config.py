@@ -28,7 +28,19 @@ def test_values_win_in_the_order_recbole_ours_files_dict(tiny, tmp_path):
      ("__import__('os')", "__import__('os')"), ("{'a': 1}", {"a": 1}), ("opq", "opq")],
 )  # fmt: skip
 def test_text_values_are_read_as_written(tiny, text, value):
-    assert small_config(item_codes=text)["item_codes"] == value
+    assert small_config(text_columns=text)["text_columns"] == value
+
+
+def test_a_folder_may_be_called_as_a_number(tiny, tmp_path):
+    (tmp_path / "a.yaml").write_text("item_codes: 2024\ndata_path: ~\n")
+    config = Config("VQRec", "tiny", ["a.yaml"], {"checkpoint_dir": "20240601"})
+    assert (config["item_codes"], config["checkpoint_dir"]) == ("2024", "20240601")
+    assert config["data_path"].startswith("dataset")
+    assert small_config(plm="none")["plm"] == "bert-base-uncased" and small_config(permutation="none")["permutation"] == "none"
+
+
+def test_several_cut_offs_without_brackets(tiny):
+    assert small_config(topk="10,50")["topk"] == small_config(topk=(10, 50))["topk"] == [10, 50]
 
 
 @pytest.mark.parametrize("name, nearest_name", [("codebok", "codebooks"), ("learning_rte", "learning_rate")])

@@ -84,6 +84,18 @@ def config_files_option(command):
     return click.option("--config-files", is_eager=True, expose_value=False, callback=take, help=how)(command)
 
 
+def said_or_of_files(name, value, options):
+    """Return an option of `props_options` as the command line says it, else as the files of --config-files do.
+
+    Args:
+        name (str): of the option.
+        value: what click has, which may be the default.
+        options (dict): those of the files among them.
+    """
+    said = click.get_current_context().get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+    return value if said else options.get(name, value)
+
+
 def props_options(file, flags):
     """Add the options of a props yaml to a command: defaults and help come from the file.
 

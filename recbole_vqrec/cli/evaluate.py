@@ -9,7 +9,7 @@ from recbole_vqrec.cli.run import RECBOLE_STYLE, options_of
 @click.command(context_settings=RECBOLE_STYLE)
 @click.option("--cold-items", required=True, type=float, help="share of the items that is held out of training")
 @click.option("--dataset", required=True, help="data set name, a folder below data_path")
-@click.option("--model", default="VQRec", show_default=True, help="a model that can take new items")
+@click.option("--model", default=None, help="a model that can take new items  [default: VQRec]")
 @click.option("--cold-seed", default=2020, show_default=True, type=click.IntRange(0), help="of the choice of items")
 @click.option("--config_files", "--config-files", default=None, help="yaml files with options, blank-separated")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

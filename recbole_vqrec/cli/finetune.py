@@ -26,7 +26,8 @@ def finetune(dataset, checkpoint, preset, config_files, arguments):
     from recbole_vqrec import distributed
 
     options = {**options_of(arguments), **({"preset": preset} if preset else {})}
-    distributed.spawn(functools.partial(_finetune, dataset, checkpoint, (config_files or "").split() or None), options)
+    files = (config_files or "").split() or None
+    distributed.spawn(functools.partial(_finetune, dataset, checkpoint, files), options, files)
 
 
 def _finetune(dataset, checkpoint, config_files, options):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from recbole_vqrec.cli.common import dataset_options, one_line_errors, props_options
+from recbole_vqrec.cli.common import dataset_options, one_line_errors, props_options, said_or_of_files
 from recbole_vqrec.cli.item_codes import MISSING, _stage_options, item_code_options
 
 AUTHORS = "interchange.yaml"
@@ -65,5 +65,6 @@ def export_unisrec(dataset, force, out, authors_history, **given):
     from recbole_vqrec.interchange.export_unisrec import export_unisrec
 
     options = _stage_options(given)
-    made = export_unisrec(Path(options["data_path"]) / dataset, dataset, out, options, authors_history, force)
+    longest = said_or_of_files("authors_history", authors_history, options)
+    made = export_unisrec(Path(options["data_path"]) / dataset, dataset, out, options, longest, force)
     _say(made)

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import click
 
-from recbole_vqrec.cli.common import dataset_options, one_line_errors, props_options, props_with_comments
+from recbole_vqrec.cli.common import (
+    dataset_options,
+    one_line_errors,
+    props_options,
+    props_with_comments,
+    said_or_of_files,
+)
 from recbole_vqrec.errors import VQRecError
 
 # shorter names; the option's own name works as well
@@ -88,7 +94,8 @@ def encode(dataset, datasets, name, force, from_index, missing_codes, **given):
 
         if dataset is None:
             raise VQRecError("--from-index: an index holds the items of one data set; say --dataset D")
-        path, said = import_index(folder / dataset, dataset, from_index, options, missing_codes)
+        missing = said_or_of_files("missing_codes", missing_codes, options)
+        path, said = import_index(folder / dataset, dataset, from_index, options, missing)
         click.echo(said)
         click.echo(path)
         return

@@ -36,7 +36,8 @@ def _split(options):
 def _run(arguments):
     from recbole_vqrec import distributed
 
-    return distributed.spawn(_run_here, options_of(arguments))
+    options = options_of(arguments)
+    return distributed.spawn(_run_here, options, (options.get("config_files") or "").split())
 
 
 def _run_here(options):

@@ -37,6 +37,11 @@ class DomainBatches:
     def __len__(self):
         return len(self._plan)
 
+    @property
+    def dataset(self):
+        """The data set, of which RecBole's metrics of whole lists count items."""
+        return self._dataset
+
     def start(self, epoch):
         """Draw the batches of an epoch: the same for the same seed, in every process."""
         if epoch != self.epoch:

@@ -11,18 +11,21 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from tabulate import tabulate
 
 from recbole_vqrec import artifacts, quick_start, registry
 from recbole_vqrec.config import stage_options
+from recbole_vqrec.data.text_vector_table import made_by
 from recbole_vqrec.embedding.embed import embed_command
 from recbole_vqrec.embedding.text_encoder import load_embeddings
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.inference.new_items import as_items
 from recbole_vqrec.inference.recommender import USERS_AT_ONCE, Recommender
 from recbole_vqrec.model.scoring import top_k
-from recbole_vqrec.preprocess.atomic_files import read_interactions
+from recbole_vqrec.preprocess.atomic_files import read_interactions, write_table
 from recbole_vqrec.preprocess.item_text import item_texts
 from recbole_vqrec.quantization.encode import encode_dataset, reuse_remedy, reused_file
 from recbole_vqrec.quantization.quantizers import load_quantizer
@@ -35,7 +38,7 @@ def evaluate_cold_items(model, dataset, share, seed=2020, config_file_list=None,
     """Train without a share of the items, add them by text, and compare with text neighbours and popularity.
 
     Args:
-        model (str): model name, one that can take new items.
+        model (str or None): model name, one that can take new items; that of the options, or VQRec, by default.
         dataset (str): data set with <D>.inter, <D>.item and text embeddings.
         share (float): of the items that are held out, in (0, 1).
         seed (int): of the choice of items.
@@ -50,10 +53,11 @@ def evaluate_cold_items(model, dataset, share, seed=2020, config_file_list=None,
             take new items, or item_codes that name a file.
     """
     start = time.perf_counter()
+    options = stage_options(config_file_list, {k: v for k, v in (config_dict or {}).items() if v is not None})
+    model = model or options.get("model") or "VQRec"
     if not registry.entry(model).takes_new_items:  # before hours of training
         able = [name for name, entry in registry.OWN_MODELS.items() if entry.takes_new_items]
         raise VQRecError(f"{model} has an embedding of each item's id, so none can be added; choose {', '.join(able)}")
-    options = stage_options(config_file_list, {k: v for k, v in (config_dict or {}).items() if v is not None})
     if options.get("nproc", 1) != 1:
         raise VQRecError(f"nproc: {options['nproc']}, held-out items are evaluated in one process; leave it out")
     _refuse_code_file(options)
@@ -65,6 +69,7 @@ def evaluate_cold_items(model, dataset, share, seed=2020, config_file_list=None,
         raise VQRecError(f"cold_items: {share}, expected a share in (0, 1) that holds out some of {len(items):,} items")
     cold = set(np.random.default_rng(seed).choice(items, size=round(share * len(items)), replace=False).tolist())
     text = _texts(folder, dataset, items, options)
+    as_items({item: text[item] for item in sorted(cold)}, {})  # what cannot be added is refused before training
     # 2. a data set without them, with a quantizer of its own or the one to reuse
     reused = _reused_quantizer(options)
     files = _files(folder, dataset, options)
@@ -123,7 +128,8 @@ def _sequences(folder, dataset):
 def _texts(folder, dataset, items, options):
     """Return item -> text; refuse, before hours of training, an item that has none to be added by."""
     file = artifacts.atomic_file(folder, dataset, "item")
-    text = dict(zip(*item_texts(file, options["text_columns"], options["empty_text"] or " ")))
+    empty = options["empty_text"] or made_by({**options, "data_path": folder, "dataset": dataset}).get("empty_text")
+    text = dict(zip(*item_texts(file, options["text_columns"], empty or " ")))
     missing = [item for item in items if item not in text]
     if missing:
         raise VQRecError(f"{file}: lacks items of {dataset}.inter ({examples(missing)}); add them")
@@ -165,14 +171,14 @@ def _write_warm(files, target, dataset, sequences, cold):
     is left out.
     """
     target.mkdir(parents=True)
-    lines = []
+    rows = []
     for user, items in sequences.items():
         warm = [(position, item) for position, item in enumerate(items) if item not in cold]
         if len(warm) == 2 and items[-1] not in cold:
             warm.pop()
-        lines += [f"{user}\t{item}\t{position}\n" for position, item in warm]
-    with artifacts.replace_when_done(target / f"{dataset}.inter") as temporary:
-        temporary.write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "".join(lines), encoding="utf-8")
+        rows += [(user, item, position) for position, item in warm]
+    types = {"user_id": "token", "item_id": "token", "timestamp": "float"}
+    write_table(target / f"{dataset}.inter", pd.DataFrame(rows, columns=list(types)), types)
     for file in files:
         shutil.copyfile(file, target / file.name)
 

@@ -148,3 +148,24 @@ def test_no_warm_target_is_trained_on(tmp_path):
     rows = [line.split("\t")[:2] for line in (tmp_path / "d" / "d.inter").read_text().splitlines()[1:]]
     kept = {user: [item for owner, item in rows if owner == user] for user in sequences}
     assert kept == {"u": ["a"], "v": ["a", "b"], "w": ["a", "b", "a", "b"], "x": ["a", "b", "a"]}
+
+
+def test_an_item_that_cannot_be_added_is_named_before_training(coloured, tmp_path):
+    file = tmp_path / "dataset" / "coloured" / "coloured.item"
+    cold = np.random.default_rng(1).choice(sorted({f"i{n}" for n in range(ITEMS)}), 8, replace=False)[0]
+    text = file.read_text().replace(f"\n{cold}\t", f"\n{cold}\t{'x' * 20_001} ")
+    file.write_text(text)
+    with pytest.raises(VQRecError, match=f"item '{cold}': its text has 20,0.* characters, more than 20,000; shorten it"):
+        evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(coloured[1]))
+    assert not list(tmp_path.glob("saved/cold-*"))
+
+
+def test_texts_that_are_empty_are_those_that_were_embedded(coloured, tmp_path):
+    _, options = coloured
+    folder = tmp_path / "dataset" / "coloured"
+    lines = [line if number % 3 else line.split("\t")[0] + "\t\n" for number, line in enumerate((folder / "coloured.item").open())]
+    (folder / "coloured.item").write_text("item_id:token\ttitle:token_seq\n" + "".join(lines[1:]))
+    embedded = {**options, "empty_text": "unknown"}
+    embed_dataset(folder, "coloured", stage_options(given=embedded), progress=False, say=lambda line: None)
+    rows, _ = evaluate_cold_items("VQRec", "coloured", 0.2, 1, None, dict(options), say=lambda line: None)
+    assert rows[0][0] == "VQRec"

@@ -156,3 +156,12 @@ def test_processes_take_the_gpus_named(simulated_gpu, monkeypatch):
             assert distributed.start({**launched, "gpu_id": gpus}) == torch.device("cuda", 0)
             assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
     assert joined == ["nccl"] * 4
+
+
+def test_a_config_file_may_say_how_many_processes(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("torch.multiprocessing.spawn", lambda *args, nprocs: started.append(nprocs))
+    (tmp_path / "a.yaml").write_text("nproc: 3\nepochs: 2\n")
+    distributed.spawn(dict, {}, ["a.yaml"])
+    distributed.spawn(dict, {"nproc": 2}, ["a.yaml"])
+    assert started == [3, 2] and distributed.spawn(dict, {"nproc": 1}, ["a.yaml"]) == {}

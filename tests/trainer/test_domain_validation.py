@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
-from small import small_config, write_domains
+from small import SMALL, random_domains, small_config, write_domains
 
-from recbole_vqrec import distributed
+from recbole_vqrec import distributed, quick_start
 from recbole_vqrec.data.dataset import create_dataset
 from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.trainer import domain_validation
@@ -82,3 +82,20 @@ def test_a_metric_that_pre_training_does_not_know(tmp_path):
     config = small_config(dataset="mix", stage="pretrain", valid_metric="MRR@10", metrics=["MRR"])
     with pytest.raises(VQRecError, match="valid_metric: 'MRR@10', pre-training knows recall@5"):
         DomainValidation(config, create_dataset(config))
+
+
+def test_metrics_that_count_the_items_of_all_lists_do_not_stop_pre_training(tmp_path):
+    random_domains(tmp_path / "dataset")
+    options = {**SMALL, "metrics": ["Recall", "NDCG", "ItemCoverage", "AveragePopularity"], "state": "WARNING"}
+    assert "ndcg@10" in quick_start.pretrain(None, "mix", None, None, options)["best_valid_result"]
+
+
+def test_a_config_file_may_name_the_model(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(quick_start, "run", lambda model, *others: asked.append(model))
+    (tmp_path / "my.yaml").write_text("model: UniSRec\n")
+    quick_start.pretrain(None, "mix", None, ["my.yaml"])
+    quick_start.pretrain(None, "mix", None, None, {"resume": "saved/x"})
+    quick_start.pretrain(None, "mix", "RecGURU", ["my.yaml"])
+    quick_start.pretrain(None, "mix")
+    assert asked == [None, None, "RecGURU", "VQRec"]

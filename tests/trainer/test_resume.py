@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from recbole.model.sequential_recommender import SASRec
 from small import ROOT, SMALL, random_domains
 
 from recbole_vqrec import artifacts, quick_start
@@ -249,3 +250,32 @@ def test_resuming_for_no_further_epoch_tests_the_best_one(tmp_path, monkeypatch)
     before, progress = path.read_bytes(), checkpoint.load(path)[2]["progress"]
     ended = quick_start.run(None, None, None, {"resume": folder, "epochs": 2})
     assert path.read_bytes() == before and ended["best_valid_score"] == progress["best_valid_score"]
+
+
+def test_a_config_file_may_say_which_run_goes_on(tmp_path, monkeypatch):
+    random_domains(tmp_path / "dataset")
+    folder = interrupted_after(2, monkeypatch, seed=7).partition("--resume=")[2]
+    (tmp_path / "resume.yaml").write_text(f"resume: {folder}\nepochs: 2\n")
+    config = run_options(None, None, ["resume.yaml"], {})
+    assert (config["resume"], config["seed"], config["epochs"]) == (folder, 7, 2)
+    (tmp_path / "other.yaml").write_text(f"resume: {folder}\nstage: train\n")
+    with pytest.raises(VQRecError, match="a run of stage pretrain, asked for is train"):
+        run_options(None, None, ["other.yaml"], {})
+
+
+def test_a_run_of_a_model_class_goes_on(tiny, monkeypatch):
+    class Mine(SASRec):
+        pass
+
+    sizes = {"n_layers": 1, "n_heads": 1, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "initializer_range": 0.02}
+    options = {**OPTIONS, **sizes, "loss_type": "CE", "train_batch_size": 20}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as caught:
+        patched.setattr("recbole_vqrec.trainer.steps.Interruption.__enter__", lambda self: self)
+        patched.setattr("recbole_vqrec.distributed.any_of", lambda flag, device: True)
+        quick_start.run(Mine, "tiny", None, options)
+    folder = str(caught.value).partition("--resume=")[2]
+    with pytest.raises(VQRecError, match="a run of model Mine, asked for is VQRec"):
+        quick_start.run("VQRec", None, None, {"resume": folder})
+    result = quick_start.run(Mine, None, None, {"resume": folder})
+    assert result["epochs"] == 3
+    assert isinstance(quick_start.load_data_and_model(result["run"], Mine)[1], Mine)
