@@ -146,12 +146,12 @@ def _replace_items(model, dataset):
 
 
 def load_run(run):
-    """Return (config, model state) of a run folder.
+    """Return (config, model state, item ids) of a run folder.
 
     Raises:
         VQRecError: no checkpoint, damaged, or of another version.
     """
-    tensors, _, manifest = checkpoint.load(run)
+    tensors, item_ids, manifest = checkpoint.load(run)
     options = dict(manifest["config"])
     if options.get("stage") == "pretrain":
         # the negatives of pre-training, and what histories add, need the data; neither has a part in its validation
@@ -165,4 +165,4 @@ def load_run(run):
             f"{manifest.get('recbole_vqrec')}, this is {__version__}; use the version that made it, or train again"
         ) from error
     state = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-    return config, state
+    return config, state, item_ids

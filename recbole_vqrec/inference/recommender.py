@@ -157,6 +157,8 @@ class Recommender(ServedRun):
             part = served.engine.sequence_vectors([rows[index][-limit:] for index in batch]).cpu().numpy()
             vectors = np.empty((len(rows), part.shape[1]), dtype=np.float32) if vectors is None else vectors
             vectors[batch] = part
+        if vectors is None:  # no histories
+            vectors = served.engine.item_vectors(torch.arange(0)).cpu().numpy().astype(np.float32)
         return Vectors(users, vectors)
 
     def similar_items(self, item, k=10):

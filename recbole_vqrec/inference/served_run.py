@@ -45,6 +45,7 @@ class ServedRun:
         self._encoder = ItemEncoder(catalogue.made, catalogue.quantizer)
         self._changing, self._unsaved = threading.RLock(), []
         self._serve(catalogue, create_engine(config, catalogue, state))
+        self._served_of = catalogue  # what was stored when it was last taken over
 
     @classmethod
     def load(cls, run):
@@ -55,9 +56,17 @@ class ServedRun:
         """
         folder = checkpoint_file(run).parent.resolve()  # a link to it that is moved later on leads to another run
         file = folder / checkpoint_file(run).name
-        version = artifacts.file_version(file)
-        config, state = load_run(folder if checkpoint_file(folder) == file else file)
-        return cls(folder, config, state, StoredCatalogue(folder), version)
+        version = None
+        while version is None or version != artifacts.file_version(file):  # another process may save a run there
+            version = artifacts.file_version(file)
+            config, state, item_ids = load_run(folder if checkpoint_file(folder) == file else file)
+            stored = StoredCatalogue(folder)
+        if stored.catalogue.item_ids[: len(item_ids)] != item_ids:
+            raise UnavailableError(
+                f"{folder}: {artifacts.catalogue_file(folder).name} has other items than {file.name}, as where saving was "
+                "interrupted; save the run again, or train again"
+            )
+        return cls(folder, config, state, stored, version)
 
     def _serve(self, catalogue, engine):
         allowed = torch.from_numpy(np.flatnonzero(~catalogue.removed)) if catalogue.removed.any() else None
@@ -142,6 +151,8 @@ class ServedRun:
                 accept(change.of(self.catalogue))
                 self._unsaved.append(change)
             self._serve(*served)
+            if persist:
+                self._served_of = self._stored.catalogue
 
     def _with_unsaved(self, catalogue):
         """Return a catalogue of the run folder with the changes that this object has not written there."""
@@ -167,16 +178,26 @@ class ServedRun:
         Raises:
             UnavailableError: a file is damaged, or the folder holds another model by now.
         """
-        if self._stored.is_newest():
+        if self._is_newest():
             return False
         with self._changing:
-            if self._stored.is_newest():
+            if self._is_newest():
                 return False
             self._refuse_another_model()
-            self._stored.refresh()
-            catalogue = self._with_unsaved(self._stored.catalogue)
-            self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
+            if not self._stored.is_newest():
+                self._stored.refresh()
+            self._serve_stored()
         return True
+
+    def _is_newest(self):
+        """Tell whether what is served is of all that is stored: a change that was refused may have read the rest."""
+        return self._stored.is_newest() and self._stored.catalogue is self._served_of
+
+    def _serve_stored(self):
+        stored = self._stored.catalogue
+        catalogue = self._with_unsaved(stored)
+        self._serve(catalogue, self.served.engine.with_catalogue(catalogue))
+        self._served_of = stored
 
     def save(self, folder):
         """Write a run folder that recommends as this object does: the checkpoint and the items as they are now.
@@ -194,6 +215,6 @@ class ServedRun:
                 self._refuse_another_model()
                 self._stored.replace(self._with_unsaved)
                 self._unsaved = []
-                self._serve(self._stored.catalogue, self.served.engine.with_catalogue(self._stored.catalogue))
+                self._serve_stored()
             else:
                 write_catalogue(folder, self.catalogue)

@@ -69,7 +69,9 @@ class NextItemModel(SequentialRecommender):
         return self._evaluation_table[1:]
 
     def _items_version(self):
-        return [(tensor.data_ptr(), tensor._version) for tensor in self.items.state_dict(keep_vars=True).values()]
+        tensors = self.items.state_dict(keep_vars=True).values()
+        # one made in torch.inference_mode counts no changes
+        return [(tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors]
 
     @torch.inference_mode()
     def take_over_table(self, known):

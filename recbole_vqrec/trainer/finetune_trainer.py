@@ -61,6 +61,7 @@ class FinetuneTrainer(SequenceTrainer):
         """Let the parameters of a stage train, those of its number, from epoch `start` on."""
         self._stage_number, self._stage_start, self.stage = number, start, self.stages[number]
         self._fix_permutation_unless_it_trains()
+        self.model.zero_grad(set_to_none=True)  # what is frozen now would count in clip_grad_norm
         self.optimizer = self._build_optimizer()
 
     def _progress(self, epoch):

@@ -17,7 +17,7 @@ from recbole_vqrec.trainer.learning_rate import SCHEDULES, set_learning_rate
 from recbole_vqrec.trainer.precision import PRECISIONS, denormals_flushed, products_in
 from recbole_vqrec.trainer.steps import Steps
 
-LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")  # RecBole takes any other word for adam
+LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop")  # RecBole takes any other word for adam
 
 
 class SequenceTrainer(CheckpointedTrainer):

@@ -200,15 +200,14 @@ def _refuse_other_layout(path, config, manifest, dataset):
 
 def _refuse_other_language_model(path, config, manifest):
     """Refuse codes of vectors that another language model, or another pooling of it, has made; where files say so."""
+    own = _made(path)  # what the run read, where its data set has been embedded again
     try:
-        files = {manifest["dataset"]: pretrained_codes(path, manifest)}
-        files[config["dataset"]] = codes_path(config["data_path"], config["dataset"], config)
-        made = {name: artifacts.read_manifest(file, CODES_KIND, "") for name, file in files.items()}
+        files = pretrained_codes(path, manifest), codes_path(config["data_path"], config["dataset"], config)
+        before, now = (artifacts.read_manifest(file, CODES_KIND, "").get("language_model") for file in files)
     except VQRecError:  # one of them is not there
         return
-    models = {name: each["language_model"] for name, each in made.items() if "language_model" in each}
-    if models:
-        refuse_different(models)
+    if before and now:
+        refuse_different({str(path): own if own.keys() >= {*LANGUAGE_MODEL} else before, config["dataset"]: now})
 
 
 def _refuse_other_text_vectors(path, config):

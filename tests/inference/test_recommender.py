@@ -295,3 +295,17 @@ def test_a_damaged_catalogue(run):
     path.write_bytes(content)
     with pytest.raises(VQRecError, match="damaged"):
         Recommender.load(run)
+
+
+def test_no_histories_have_no_embeddings(run):
+    recommender = Recommender.load(run)
+    one, none = (recommender.sequence_embeddings(histories).vectors for histories in ([["i1"]], []))
+    assert none.shape == (0, one.shape[1]) and none.dtype == one.dtype
+
+
+@pytest.mark.parametrize("name", ["VQRec", "with text"])
+def test_a_run_loaded_in_inference_mode(trained, name):
+    with torch.inference_mode():
+        recommender = Recommender.load(trained[name][0])
+        inside = recommender.recommend([["i1", "i2"]], k=5)
+    assert recommender.recommend([["i1", "i2"]], k=5).equals(inside)

@@ -1,99 +1,104 @@
-"""A run folder served by several objects, as by several processes: what one writes the others see, and nothing is lost."""
+"""A run folder that several objects, threads and processes read and change."""
 
-import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
-from trained_runs import copied
 
 from recbole_vqrec import Recommender, artifacts
-from recbole_vqrec.errors import UnavailableError
-
-HISTORY = [["i1", "i2"]]
-
-
-def removed(recommender):
-    catalogue = recommender.catalogue
-    return {item for item, gone in zip(catalogue.item_ids, catalogue.removed) if gone}
+from recbole_vqrec.errors import UnavailableError, VQRecError
+from recbole_vqrec.inference.stored_catalogue import StoredCatalogue
 
 
-def test_saving_in_place_keeps_what_another_process_has_added(run):
+def test_two_recommenders_that_write_into_one_run_folder(run):
+    """Each sees the other's items, none is lost, whoever comes first."""
     first, second = Recommender.load(run), Recommender.load(run)
     first.add_items({"a": "red glue"}, persist=True)
-    second.remove_items(["i5"])
-    second.save(run)
-    for each in (second, Recommender.load(run)):
-        assert "a" in each.catalogue.item_ids and removed(each) == {"i5"}
-    first.refresh()
-    assert removed(first) == {"i5"}
+    second.add_items({"b": "blue glue"}, persist=True)
+    assert second.catalogue.item_ids[-2:] == ["a", "b"]
+    assert first.catalogue.item_ids[-1] == "a" and first.refresh() and first.catalogue.item_ids[-2:] == ["a", "b"]
+    assert not first.refresh() and not second.refresh()
+    first.remove_items(["b"], persist=True)
+    with pytest.raises(VQRecError, match="not in the catalogue"):
+        second.remove_items(["b"], persist=True)
+    assert not list(run.glob(".*.tmp"))
 
 
-def test_a_change_of_several_items_survives_that_another_process_makes_a_part_of_it(run):
+def test_what_is_not_persisted_stays_until_the_object_goes(run):
     first, second = Recommender.load(run), Recommender.load(run)
-    second.remove_items(["i1", "i2"])
-    second.add_items({"x": "red glue", "y": "blue tape"})
-    first.remove_items(["i1"], persist=True)
-    first.add_items({"x": "red glue"}, persist=True)
-    assert second.refresh()
-    assert removed(second) == {"i1", "i2"} and second.text_of("y") == "blue tape"
-    assert second.recommend(HISTORY, k=20).equals(second.recommend(HISTORY, k=20))
+    first.add_items({"a": "red glue"})
+    first.remove_items(["i5"])
+    second.add_items({"b": "blue glue"}, persist=True)
+    assert first.refresh() and first.catalogue.item_ids[12:] == ["b", "a"]
+    first.add_items({"c": "grey tape"}, persist=True)
+    assert first.catalogue.item_ids[12:] == ["b", "c", "a"] and "i5" not in first.item_embeddings().ids
+    loaded = Recommender.load(run)
+    assert loaded.catalogue.item_ids[12:] == ["b", "c"] and "i5" in loaded.item_embeddings().ids
+    second.refresh()
+    second.add_items({"a": "green glue"}, persist=True)
+    assert first.refresh() and first.catalogue.item_ids[12:] == ["b", "c", "a"]
+    assert first.text_of("a") == "green glue"  # what is in the folder wins
+    first.save(run)
+    assert not first.refresh() and "i5" not in Recommender.load(run).item_embeddings().ids
 
 
-def test_an_item_removed_twice_at_once_leaves_a_run_that_can_be_read(run):
-    Recommender.load(run).remove_items(["i3", "i1", "i3"], persist=True)
-    assert removed(Recommender.load(run)) == {"i1", "i3"}
+def test_many_threads_that_add_and_read(run):
+    recommenders = [Recommender.load(run), Recommender.load(run)]
+    failures, stop = [], threading.Event()
+
+    def read():
+        while not stop.is_set():
+            try:
+                recommenders[0].recommend([["i1", "i2"]], k=5)
+            except Exception as error:  # noqa: BLE001, any error fails the test
+                failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda n: recommenders[n % 2].add_items({f"n{n}": f"red glue {n}"}, persist=True), range(12)))
+    finally:
+        stop.set()
+        reader.join()
+    assert not failures
+    assert sorted(StoredCatalogue(run).catalogue.item_ids[12:]) == sorted(f"n{n}" for n in range(12))
 
 
-def test_what_is_written_has_the_last_word_over_what_was_not(run, tmp_path):
+def test_an_interrupted_write_leaves_the_old_file(run, monkeypatch):
+    before = artifacts.catalogue_file(run).read_bytes()
     recommender = Recommender.load(run)
-    recommender.add_items({"x": "red glue", "y": "blue tape"})
-    recommender.remove_items(["x", "y"])
-    recommender.add_items({"x": "grey glue"}, persist=True)
-    recommender.save(tmp_path / "other")
-    for each in (recommender, Recommender.load(tmp_path / "other")):
-        assert removed(each) == {"y"} and each.text_of("x") == "grey glue"
-    assert Recommender.load(run).catalogue.item_ids[12:] == ["x"]
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(artifacts, "save_file", fail)
+    with pytest.raises(VQRecError, match="No space left on device"):
+        recommender.add_items({"new": "red glue"}, persist=True)
+    assert artifacts.catalogue_file(run).read_bytes() == before
+    assert len(recommender.catalogue) == 12
+    assert np.all([not name.name.endswith(".tmp") for name in run.iterdir()])
 
 
-def test_a_link_that_is_moved_does_not_mix_two_runs(trained, tmp_path):
-    one, other = (copied(trained, name, tmp_path) for name in ("VQRec", "fine-tuned with text"))
-    link = tmp_path / "current"
-    link.symlink_to(one)
-    recommender = Recommender.load(link)
-    before = recommender.recommend(HISTORY)
-    link.unlink()
-    link.symlink_to(other)
-    assert not recommender.refresh() and recommender.recommend(HISTORY).equals(before)
-    assert not Recommender.load(link).recommend(HISTORY).equals(before)
+def test_a_change_that_was_refused_leaves_nothing_unserved(run):
+    first, second = Recommender.load(run), Recommender.load(run)
+    first.add_items({"a": "red glue", "b": "blue glue"}, persist=True)
+    features = second._features(["green tape"])
+    second._features = lambda texts: first.add_items({"c": "grey tape"}, persist=True) and features  # meanwhile
+    with pytest.raises(VQRecError, match="already"):
+        second.add_items({"c": "green tape"}, persist=True)
+    assert len(second.catalogue.item_ids) == 12 and second.refresh() and second.catalogue.item_ids[-1] == "c"
+    assert not second.refresh() and second.text_of("c") == "grey tape"
+    first.remove_items(["b"], persist=True)
+    with pytest.raises(VQRecError, match="not in the catalogue"):
+        second.remove_items(["b"], persist=True)
+    assert second.refresh() and "b" not in second.item_embeddings().ids
 
 
-def test_a_run_folder_made_of_links(run, tmp_path):
-    linked = tmp_path / "linked"
-    linked.mkdir()
-    for file in run.iterdir():
-        (linked / file.name).symlink_to(file)
-    expected = Recommender.load(run).recommend(HISTORY)
-    assert Recommender.load(linked).recommend(HISTORY).equals(expected)
-    assert Recommender.load(linked / "checkpoint.safetensors").recommend(HISTORY).equals(expected)
-
-
-def test_another_model_in_the_folder_is_told(run, trained):
-    recommender = Recommender.load(run)
-    Recommender.load(trained["with text"][0]).save(run)
-    for step in (
-        recommender.refresh,
-        lambda: recommender.add_items({"a": "red glue"}, persist=True),
-        lambda: recommender.save(run),
-        lambda: recommender.save(run / "elsewhere"),
-    ):
-        with pytest.raises(UnavailableError, match="its checkpoint has been replaced; load the run again"):
-            step()
-    assert not list((run / "elsewhere").glob("*"))
-
-
-def test_a_folder_that_has_gone_is_not_made_again(run):
-    recommender = Recommender.load(run)
-    shutil.rmtree(run)
-    assert not recommender.refresh()
-    with pytest.raises(UnavailableError, match="catalogue.safetensors: is not there any more, nothing was written"):
-        recommender.add_items({"a": "red glue"}, persist=True)
-    assert not artifacts.catalogue_file(run).parent.exists()
+def test_a_catalogue_of_another_run_is_refused(run, tmp_path):
+    file = artifacts.catalogue_file(run)
+    arrays, ids, manifest = artifacts.read_artifact(file, "catalogue", "")
+    artifacts.write_artifact(file, "catalogue", arrays, manifest, [f"other {item}" for item in ids])
+    with pytest.raises(UnavailableError, match="has other items than checkpoint.safetensors, as where saving was"):
+        Recommender.load(run)

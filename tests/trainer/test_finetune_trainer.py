@@ -137,6 +137,14 @@ def test_a_run_of_the_authors_permutation_goes_on_with_its_permuted_table(pretra
 
 def test_finetune_starts_several_processes(monkeypatch):
     started = []
-    monkeypatch.setattr("recbole_vqrec.distributed.spawn", lambda function, options: started.append(options))
+    monkeypatch.setattr("recbole_vqrec.distributed.spawn", lambda function, options, files: started.append(options))
     result = CliRunner().invoke(main, ["finetune", "--dataset", "tiny", "--checkpoint", "x", "--preset", "full", "--nproc=4"])
     assert result.exit_code == 0 and started == [{"nproc": "4", "preset": "full"}]
+
+
+def test_gradients_of_a_stage_end_with_it(pretrained):
+    trainer, _ = prepared(pretrained)
+    for parameter in trainer.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    trainer._enter(0, start=0)
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())

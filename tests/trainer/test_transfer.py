@@ -16,7 +16,7 @@ from recbole_vqrec.errors import VQRecError
 from recbole_vqrec.quantization.item_codes import ItemCodes
 from recbole_vqrec.trainer import checkpoint
 from recbole_vqrec.trainer.create import create_trainer
-from recbole_vqrec.trainer.transfer import load_pretrained
+from recbole_vqrec.trainer.transfer import INHERITED, load_pretrained
 
 
 def test_sizes_come_from_the_checkpoint(pretrained):
@@ -127,12 +127,12 @@ def test_id_embeddings_are_loaded_by_item_id(other, model, given, new):
 
 
 def test_codes_of_another_pooling_are_refused(pretrained, other, tmp_path):
-    for name, pooling in (("tiny", "mean"), ("other", "cls")):
+    for name, pooling in (("tiny", "cls"), ("other", "mean")):
         path = tmp_path / "dataset" / name / f"{name}.small.codes.safetensors"
         codes = ItemCodes.load(path, "")
         made = {**codes.manifest, "language_model": {"plm": "bert-base-uncased", "pooling": pooling}}
         ItemCodes(codes.item_ids, codes.codes, codes.codes_per_codebook, made).save(path)
-    with pytest.raises(VQRecError, match=r"other is embedded by bert-base-uncased \(cls\), tiny by .* \(mean\)"):
+    with pytest.raises(VQRecError, match=r"other is embedded by bert-base-uncased \(mean\), .* by .* \(cls\)"):
         quick_start.finetune("other", pretrained, None, options())
 
 
@@ -220,3 +220,28 @@ def test_an_option_that_the_run_did_not_read_is_not_taken_over(other, preset, id
     run = quick_start.run("UniSRec", "tiny", None, {**OPTIONS, "item_representation": "code+text+id"})["run"]
     tuned = quick_start.finetune("other", run, None, options(preset=preset))["run"]
     assert ("model.items.id_embedding.weight" in checkpoint.load(tuned)[0]) == ids
+
+
+def test_a_file_that_states_every_size_leaves_the_rest_to_the_checkpoint(pretrained):
+    manifest = checkpoint.read_manifest(pretrained)["config"]
+    sizes = {name: manifest[name] for name in INHERITED}
+    config = Config(None, "other", None, {**OPTIONS, **sizes, "stage": "finetune", "checkpoint": pretrained})
+    assert config["permutation"] == "fixed"
+    stored = checkpoint.read_manifest(quick_start.finetune("other", pretrained, None, options())["run"])["config"]
+    again = Config("VQRec", "other", None, {**stored, "checkpoint": "saved/gone"})  # has all of its own
+    assert again["permutation"] == "fixed" and again["hidden_size"] == 16
+
+
+def test_the_language_model_is_the_runs_own_though_its_data_set_has_been_embedded_again(pretrained, other, tmp_path):
+    catalogue = artifacts.catalogue_file(Path(pretrained))
+    arrays, ids, manifest = artifacts.read_artifact(catalogue, "catalogue", "")
+    made = {**manifest["made"], "plm": "bert-base-uncased", "pooling": "cls"}
+    artifacts.write_artifact(catalogue, "catalogue", arrays, {**manifest, "made": made}, ids)
+    for name in ("tiny", "other"):
+        path = tmp_path / "dataset" / name / f"{name}.small.codes.safetensors"
+        codes = ItemCodes.load(path, "")
+        now = {**codes.manifest, "language_model": {"plm": "bert-base-uncased", "pooling": "mean"}}
+        ItemCodes(codes.item_ids, codes.codes, codes.codes_per_codebook, now).save(path)
+    for dataset in ("other", "tiny"):
+        with pytest.raises(VQRecError, match=rf"{dataset} is embedded by bert-base-uncased \(mean\), .*cls"):
+            quick_start.finetune(dataset, pretrained, None, options())
