@@ -7,15 +7,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from recbole_vqrec import artifacts
+from recbole_vqrec.comparison import under_way
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+REFRESH = 5, 60  # seconds after which a terminal, or a file, is told how far the runs are
 TAIL = 2000  # characters of a crashed run's output that are kept
 # As `python -m recbole_vqrec.comparison.worker`, but for a folder recbole_vqrec where the user happens to be.
 WORKER = (
@@ -50,15 +52,17 @@ def execute_all(runs, processes, progress=True, say=print):
     environment = {**os.environ, **dict.fromkeys(THREADS, threads), "PYTHONPATH": here}  # the workers run this package
     children = _Children(environment, gpus_of_each(processes))
     pool = ThreadPoolExecutor(processes)
-    with tqdm(total=len(wanted), unit=" runs", disable=not progress or not wanted, file=sys.stderr) as bar:
+    hidden, refresh = not progress or not wanted, REFRESH[not sys.stderr.isatty()]
+    with tqdm(total=len(wanted), unit=" runs", disable=hidden, file=sys.stderr, dynamic_ncols=True) as bar:
         try:
             waiting = {pool.submit(children.execute, run): run for run in wanted}
-            for done in as_completed(waiting):
-                run, error = waiting[done], done.result()
-                bar.set_description(f"{run.dataset} {run.row} {run.name}")
-                bar.update()
-                if error:
-                    say(f"failed: {run.dataset} {run.row} {run.name}: {error.splitlines()[-1]}")
+            while waiting:
+                for done in wait(waiting, refresh, FIRST_COMPLETED).done:
+                    run, error = waiting.pop(done), done.result()
+                    bar.update()
+                    if error:
+                        say(f"failed: {run.dataset} {run.row} {run.name}: {error.splitlines()[-1]}")
+                bar.set_postfix_str(under_way.told(children.under_way()))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             children.stop()
@@ -89,7 +93,7 @@ class _Children:
     """
 
     def __init__(self, environment, gpus=()):
-        self.environment, self.processes, self.lock = environment, set(), threading.Lock()
+        self.environment, self.processes, self.lock = environment, {}, threading.Lock()
         self.stopped, self.gpus = False, list(gpus)
 
     def execute(self, run):
@@ -119,11 +123,11 @@ class _Children:
                         command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output,
                         start_new_session=True,  # Ctrl-C is the comparison's, which asks once for the end
                     )  # fmt: skip
-                    self.processes.add(child)
+                    self.processes[child] = run
                 code = child.wait()
                 child.stdin.close()
                 with self.lock:
-                    self.processes.discard(child)
+                    self.processes.pop(child)
                 output.seek(0)
                 said = output.read().strip()
         if self.stopped:
@@ -138,6 +142,11 @@ class _Children:
         error = last.removeprefix("error: ") if code == ERROR_CODE else f"crashed with code {code}: {last}"
         _note_failure(run, error, code=code, output=said[-TAIL:])
         return error
+
+    def under_way(self):
+        """Return the runs that have a process."""
+        with self.lock:
+            return list(self.processes.values())
 
     def stop(self):
         """End the processes that are still under way."""
