@@ -105,7 +105,8 @@ def spawn(function, options, config_files=None):
     """
     from recbole_vqrec.config import read_config_files
 
-    stated, names = read_config_files(config_files), ("nproc", "world_size", "ip", "port", "group_offset")
+    names = ("nproc", "world_size", "ip", "port", "group_offset")
+    stated = {} if int(os.environ.get("WORLD_SIZE", 1)) > 1 else read_config_files(config_files)  # torchrun's count
     launch = {name: options.pop(name, stated.get(name)) for name in names}
     for name in ("nproc", "world_size", "group_offset"):
         if launch[name] is not None and not str(launch[name]).lstrip("-").isdigit():

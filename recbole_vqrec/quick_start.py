@@ -10,7 +10,7 @@ from recbole.utils import init_seed
 
 from recbole_vqrec import distributed, registry
 from recbole_vqrec.comparison.tuning import stated_options
-from recbole_vqrec.config import Config, external_options, stage_options
+from recbole_vqrec.config import Config, external_options, read_config_files, stage_options
 from recbole_vqrec.data.dataset import create_dataset, item_ids_of, statistics_of
 from recbole_vqrec.data.domain_batches import DomainBatches
 from recbole_vqrec.evaluation.user_ranks import RankCollector
@@ -129,7 +129,7 @@ def pretrain(datasets=None, name=None, model=None, config_file_list=None, config
         distributed.from_first(None)  # the others wait
     # 2. train on it, contrastively
     options = with_stage(config_dict, "pretrain")
-    stated = external_options(config_file_list, config_dict)
+    stated = {**read_config_files(config_file_list), **(config_dict or {})}
     if not (stated.get("model") or stated.get("resume")):
         model = model or "VQRec"
     return run(model, name, config_file_list, options)

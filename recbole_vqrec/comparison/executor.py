@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.comparison import under_way
+from recbole_vqrec.errors import VQRecError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 REFRESH = 5, 60  # seconds after which a terminal, or a file, is told how far the runs are
@@ -103,8 +104,7 @@ class _Children:
             environment = self.environment if gpu is None else {**self.environment, "CUDA_VISIBLE_DEVICES": gpu}
             return self._execute(run, environment)
         except OSError as error:  # no memory for a process, no room for its files
-            with contextlib.suppress(OSError):
-                _note_failure(run, str(error))
+            _note_failure(run, str(error))
             return str(error)
         finally:
             self.gpus += [] if gpu is None else [gpu]
@@ -157,5 +157,6 @@ class _Children:
 
 
 def _note_failure(run, error, **details):
-    with artifacts.replace_when_done(run.failure) as temporary:
+    """Write down why a run failed, where there is room; it is said in any case."""
+    with contextlib.suppress(OSError, VQRecError), artifacts.replace_when_done(run.failure) as temporary:
         temporary.write_text(json.dumps({"error": error, **details}), encoding="utf-8")

@@ -21,7 +21,9 @@ from pathlib import Path
 
 from recbole_vqrec import artifacts
 from recbole_vqrec.comparison.inputs import changed_inputs, changed_options
+from recbole_vqrec.defaults import props_folder
 from recbole_vqrec.errors import VQRecError, examples
+from recbole_vqrec.option_types import as_they_are_read
 from recbole_vqrec.trainer import checkpoint
 
 FORMAT = 2
@@ -153,7 +155,8 @@ def read_result(path):
     lacking = sorted(PARTS - result.keys())
     if lacking:
         raise VQRecError(f"{path}: lacks {examples(lacking)}; delete the folder, and compare again")
-    result["options"] = {**checkpoint.LATER_OPTIONS.get(result["model"], {}), **result["options"]}
+    options = {**checkpoint.LATER_OPTIONS.get(result["model"], {}), **result["options"]}
+    result["options"] = as_they_are_read(options, props_folder())  # of before a code file could be called 2024
     return result
 
 

@@ -4,7 +4,7 @@ import re
 
 from recbole_vqrec.comparison.runs import LOG
 
-EPOCH = re.compile(r"epoch (\d+) (?:training|evaluating)(?:.*valid_score: ([-\d.]+))?")
+EPOCH = re.compile(r"epoch (\d+) (?:training|evaluating)(?:.*valid_score: (-?\d+\.\d+))?")
 TAIL = 4000  # bytes of a log that are read; an epoch has fewer
 
 
@@ -19,16 +19,16 @@ def told(runs):
 
 def _place(run):
     """Return ": epoch 12, 0.0531", or "" before the first epoch has ended."""
-    logs = sorted(run.unfinished.glob(f"saved/*/{LOG}"))
-    found = list(EPOCH.finditer(_tail(logs[-1]))) if logs else []
+    try:
+        logs = sorted(run.unfinished.glob(f"saved/*/{LOG}"))
+        found = list(EPOCH.finditer(_tail(logs[-1]))) if logs else []
+    except OSError:  # the run has ended meanwhile
+        return ""
     scores = [each[2] for each in found if each[2]]
     return f": epoch {found[-1][1]}{f', {float(scores[-1]):.4f}' if scores else ''}" if found else ""
 
 
 def _tail(path):
-    try:
-        with open(path, "rb") as log:
-            log.seek(max(0, path.stat().st_size - TAIL))
-            return log.read().decode("utf-8", "replace")
-    except OSError:  # the run has ended meanwhile
-        return ""
+    with open(path, "rb") as log:
+        log.seek(max(0, path.stat().st_size - TAIL))
+        return log.read().decode("utf-8", "replace")

@@ -111,7 +111,8 @@ def _one_file(path, dataset, config):
             f"{path}: has {found[0]} codebooks of {found[1]} codes, configured are {expected[0]} of {expected[1]}; "
             f"set codebooks: {found[0]} and codes_per_codebook: {found[1]}, or encode again"
         )
-    provenance.refuse_stale(path, codes.manifest, f"run '{command}'")
+    imported = "from_index" in codes.manifest.get("options", {})
+    provenance.refuse_stale(path, codes.manifest, "import them again" if imported else f"run '{command}'")
     if "training_items" in codes.manifest:
         _tell_other_split(path, config)
     return codes, remedy

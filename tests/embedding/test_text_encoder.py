@@ -2,7 +2,6 @@
 
 import importlib.util
 import itertools
-import json
 import shutil
 
 import numpy as np
@@ -115,11 +114,16 @@ def test_models_that_cannot_be(plm, pooling, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_no_more_tokens_than_the_tokenizer_allows(tiny_bert, tmp_path):
+def test_positions_that_begin_behind_the_padding_leave_fewer_tokens(tiny_bert, tmp_path):
+    from transformers import RobertaConfig, RobertaModel
+
     plm = shutil.copytree(tiny_bert, tmp_path / "plm")
-    settings = json.loads((plm / "tokenizer_config.json").read_text())
-    (plm / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 7}))
-    assert TextEncoder(str(plm)).max_length == 7 and TextEncoder(str(plm), max_length=5).max_length == 5
+    RobertaModel(RobertaConfig(
+        vocab_size=19, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=9, pad_token_id=1,
+    )).save_pretrained(plm)  # fmt: skip
+    assert TextEncoder(tiny_bert).max_length == 32 and TextEncoder(str(plm)).max_length == 7
+    assert TextEncoder(str(plm)).encode(["red glue for wood and the blue steel tape"]).shape == (1, 16)
 
 
 def test_a_tokenizer_without_padding(tiny_bert, monkeypatch):

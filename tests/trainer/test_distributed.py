@@ -165,3 +165,5 @@ def test_a_config_file_may_say_how_many_processes(tmp_path, monkeypatch):
     distributed.spawn(dict, {}, ["a.yaml"])
     distributed.spawn(dict, {"nproc": 2}, ["a.yaml"])
     assert started == [3, 2] and distributed.spawn(dict, {"nproc": 1}, ["a.yaml"]) == {}
+    monkeypatch.setenv("WORLD_SIZE", "4")  # torchrun has started them
+    assert distributed.spawn(dict, {}, ["a.yaml"]) == {} and started == [3, 2]
