@@ -19,7 +19,7 @@ import torch.distributed as dist
 from recbole_vqrec.errors import VQRecError
 
 BAD_INPUT = 2  # exit code
-OTHERS_WAIT = 2.0  # seconds in which the first process, whose error is mostly the same, ends the others
+OTHERS_WAIT = 5.0  # seconds in which the first process, whose error is mostly the same, ends the others
 PATIENCE = datetime.timedelta(hours=2)  # a rank may wait while another writes a checkpoint or evaluates
 
 
