@@ -15,7 +15,7 @@ EXTRA = {"ignore_unknown_options": True, "allow_extra_args": True}
 @click.option("--out", default="reports/main", show_default=True, help="folder of the runs and the report")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="runs of each model")
 @click.option("--tune", type=click.IntRange(min=0), default=0, show_default=True, help="trials a model, on validation")
-@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="runs at a time")
+@click.option("--processes", type=click.IntRange(min=1), help="runs at a time  [default: what cores and memory, or GPUs, allow]")
 @click.option("--rows", type=click.Path(), help="yaml file, row name: its options, 'model' among them")
 @click.option("--data-path", help="folder of the data sets")
 @click.option("--config-files", "--config_files", default="", help="yaml files with options of all runs")

@@ -17,7 +17,7 @@ BASELINE = "SASRec"  # what sparse items are compared with
 FINETUNING = {"stage", "checkpoint", "preset", "item_representation", "finetune_stages"}  # options it cannot have
 
 
-def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None, options=None, processes=1, say=print):
+def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None, options=None, processes=None, say=print):
     """Fine-tune with and without each part of VQ-Rec, and write the table; what is there is not repeated.
 
     Args:
@@ -28,7 +28,7 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
         without_negatives (str or Path, optional): pre-trained run made with semi_synthetic_negatives: 0.
         config_files (list of str, optional): yaml files with options of all rows.
         options (dict, optional): options of all rows; a row's own win.
-        processes (int): runs at a time.
+        processes (int, optional): as `compare`.
         say (callable): receives lines about what happens.
 
     Returns:

@@ -8,7 +8,7 @@ from pathlib import Path
 import filelock
 
 from recbole_vqrec import registry
-from recbole_vqrec.comparison.executor import execute_all
+from recbole_vqrec.comparison.executor import execute_all, processes_by_default
 from recbole_vqrec.comparison.runs import Run, finished_runs, take_over
 from recbole_vqrec.comparison.tuning import chosen_trial, refuse_untuned_seeds, stated_options, trials
 from recbole_vqrec.config import external_options
@@ -37,7 +37,7 @@ def compare(
         out (str or Path): folder of runs and report.
         seeds (int): runs of each row, with seeds 2020, 2021, ...
         tune (int): trials of each row on the validation split before; 0 takes the options stated.
-        processes (int, optional): runs at a time; one by default, several help where cores lie idle.
+        processes (int, optional): runs at a time; by default as many as cores and memory, or GPUs, allow.
         config_files (list of str, optional): yaml files with options of all rows.
         options (dict, optional): options of all rows.
         rows (dict, optional): row name -> options, "model" among them: {"VQRec no ids": {"model": "VQRec", ...}}.
@@ -50,9 +50,10 @@ def compare(
         VQRecError: an unknown model, data set or option; the folder is in use, or holds runs of another kind.
     """
     # 1. what to run
-    processes, rows = processes or 1, rows or {}
+    rows = rows or {}
     files, given = options_of_all_runs(config_files, options)
     share_gpus(files, given)
+    processes = processes or processes_by_default()
     matrix = [_first_run(out, dataset, name, files, given, rows) for dataset in datasets for name in models]
     with _folder_of_its_own(out):
         rows_of(finished_runs(out))  # what cannot be in one table is told now, not after hours

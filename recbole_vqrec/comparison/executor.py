@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
+import psutil
 import torch
 from tqdm import tqdm
 
@@ -19,6 +20,7 @@ from recbole_vqrec.errors import VQRecError
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 REFRESH = 5, 60  # seconds after which a terminal, or a file, is told how far the runs are
+MEMORY = 8 << 30  # bytes that a run may take
 TAIL = 2000  # characters of a crashed run's output that are kept
 # As `python -m recbole_vqrec.comparison.worker`, but for a folder recbole_vqrec where the user happens to be.
 WORKER = (
@@ -32,7 +34,8 @@ def execute_all(runs, processes, progress=True, say=print):
 
     Args:
         runs (list of Run): what to run.
-        processes (int): at a time; cores and GPUs are shared out evenly, fewer cores where OMP_NUM_THREADS says so.
+        processes (int): at a time, at most; cores and GPUs are shared out evenly, fewer cores where OMP_NUM_THREADS
+            says so.
         progress (bool): show a progress bar.
         say (callable): receives a line for each run that failed.
 
@@ -48,6 +51,7 @@ def execute_all(runs, processes, progress=True, say=print):
             wanted.append(run)
         else:
             run.clear()  # of a process that was killed when it had just made the result
+    processes = max(1, min(processes, len(wanted)))
     threads = str(threads_of_each(processes))
     here = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **dict.fromkeys(THREADS, threads), "PYTHONPATH": here}  # the workers run this package
@@ -77,11 +81,22 @@ def threads_of_each(processes):
     return min(share, int(stated)) if stated.isdigit() and int(stated) else share
 
 
-def gpus_of_each(processes):
-    """Return the GPU of each process, as CUDA_VISIBLE_DEVICES names it; [] where there are none."""
+def processes_by_default():
+    """Return how many runs at a time use the machine: one a GPU, else one a core as far as there is memory for them."""
+    memory = psutil.virtual_memory().available // MEMORY
+    return max(1, len(_gpus()) or min(os.cpu_count() or 1, memory))
+
+
+def _gpus():
+    """Return the GPUs that there are, as CUDA_VISIBLE_DEVICES names them."""
     stated = os.environ.get("CUDA_VISIBLE_DEVICES")
     found = range(torch.cuda.device_count()) if stated is None else filter(None, map(str.strip, stated.split(",")))
-    gpus = [str(gpu) for gpu in found]
+    return [str(gpu) for gpu in found]
+
+
+def gpus_of_each(processes):
+    """Return the GPU of each process, as CUDA_VISIBLE_DEVICES names it; [] where there are none."""
+    gpus = _gpus()
     return [gpus[number % len(gpus)] for number in range(processes)] if gpus else []
 
 

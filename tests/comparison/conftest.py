@@ -21,4 +21,5 @@ def in_process(monkeypatch):
         return None
 
     monkeypatch.setattr(executor._Children, "execute", execute)
+    monkeypatch.setattr("recbole_vqrec.comparison.compare.processes_by_default", lambda: 1)
     return executed

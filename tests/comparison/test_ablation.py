@@ -63,6 +63,7 @@ def test_the_command_runs_every_row_and_resumes(pretrained, tmp_path, monkeypatc
         worker.execute(run)
 
     monkeypatch.setattr(executor._Children, "execute", here)
+    monkeypatch.setattr("recbole_vqrec.comparison.compare.processes_by_default", lambda: 1)
     arguments = ["ablate", "--dataset", "target", "--checkpoint", pretrained, "--without-negatives", pretrained]
     arguments += ["--seeds", "1", "--epochs=1", "--topk=[10]", "--train_batch_size=64", "--permutation_start=usage"]
     options = ["--hidden_size=16", "--inner_size=16"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_comparison import OPTIONS
@@ -95,3 +96,25 @@ def test_a_process_that_cannot_start_stops_no_other(tiny, monkeypatch):
     shutil.rmtree("out")
     Path("out").write_text("")  # nowhere to write down why
     assert executor.execute_all(runs, 1, progress=False, say=said.append) == [None, None] and len(said) == 4
+
+
+@pytest.mark.parametrize(
+    "cores, gibibytes, gpus, expected",
+    [(2, 24, "", 2), (8, 24, "", 3), (8, 4, "", 1), (64, 999, "", 64), (8, 4, "0,1,5", 3), (None, 99, "", 1)],
+)
+def test_runs_at_a_time_are_as_many_as_the_machine_has_room_for(monkeypatch, cores, gibibytes, gpus, expected):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr(executor.psutil, "virtual_memory", lambda: SimpleNamespace(available=gibibytes << 30))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    assert executor.processes_by_default() == expected
+
+
+def test_one_run_has_all_cores_though_more_might_run_at_a_time(tiny, tmp_path, monkeypatch):
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\necho $OMP_NUM_THREADS >> {tmp_path}/seen\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(executor.sys, "executable", str(script))
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    executor.execute_all([Run("out", "tiny", "VQRec", "VQRec", 1, dict(OPTIONS))], 8, progress=False)
+    assert (tmp_path / "seen").read_text().split() == ["8"]
