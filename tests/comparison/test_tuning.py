@@ -91,7 +91,7 @@ def test_each_row_gets_the_same_number_of_trials_at_most():
         assert len({trial.trial[name] for trial in trials(run, 6)}) > 1
     assert all(trial.options["epochs"] == 3 and trial.trial.items() <= trial.options.items() for trial in some)
     assert stated_options("GRU4Rec", "beauty") == {"hidden_size": 300, "embedding_size": 300}
-    assert stated_options("SASRec", "OR") == {"hidden_size": 300, "inner_size": 256}
+    assert stated_options("SASRec", "OR") == {"hidden_size": 300, "inner_size": 256, "learning_rate": 0.0003}
 
 
 def test_the_untuned_values_are_the_first_trial():
