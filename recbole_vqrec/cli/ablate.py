@@ -12,7 +12,7 @@ from recbole_vqrec.cli.run import RECBOLE_STYLE, options_of
 @click.option("--without-negatives", default=None, help="pre-trained run made with --semi_synthetic_negatives=0")
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="runs of each row")
 @click.option("--out", default="reports/ablation", show_default=True, help="folder of the runs and the table")
-@click.option("--processes", type=click.IntRange(min=1), help="runs at a time  [default: what cores and memory, or GPUs, allow]")
+@click.option("--processes", type=click.IntRange(min=1), help="runs at a time  [default: what the machine allows]")
 @click.option("--config-files", "--config_files", default="", help="yaml files with options of all rows")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @one_line_errors

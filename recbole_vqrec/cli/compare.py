@@ -3,19 +3,17 @@
 import click
 
 from recbole_vqrec.cli.common import exit_on_sigterm, one_line_errors, tell_failures
-from recbole_vqrec.cli.run import options_of
+from recbole_vqrec.cli.run import RECBOLE_STYLE, options_of
 from recbole_vqrec.errors import VQRecError
 
-EXTRA = {"ignore_unknown_options": True, "allow_extra_args": True}
 
-
-@click.command(context_settings=EXTRA)
+@click.command(context_settings=RECBOLE_STYLE)
 @click.option("--datasets", help="data set names, comma-separated")
 @click.option("--models", help="model names, ours or any RecBole sequential model, or rows of --rows, comma-separated")
 @click.option("--out", default="reports/main", show_default=True, help="folder of the runs and the report")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="runs of each model")
 @click.option("--tune", type=click.IntRange(min=0), default=0, show_default=True, help="trials a model, on validation")
-@click.option("--processes", type=click.IntRange(min=1), help="runs at a time  [default: what cores and memory, or GPUs, allow]")
+@click.option("--processes", type=click.IntRange(min=1), help="runs at a time  [default: what the machine allows]")
 @click.option("--rows", type=click.Path(), help="yaml file, row name: its options, 'model' among them")
 @click.option("--data-path", help="folder of the data sets")
 @click.option("--config-files", "--config_files", default="", help="yaml files with options of all runs")
