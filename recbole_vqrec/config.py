@@ -13,7 +13,7 @@ from recbole_vqrec import compat, distributed, registry
 from recbole_vqrec.defaults import known_options, own_defaults, parse_yaml, props_folder, read_props, yaml_loader
 from recbole_vqrec.errors import VQRecError, nearest, refuse_other
 from recbole_vqrec.evaluation.metric_options import refuse_wrong_metrics
-from recbole_vqrec.option_types import as_they_are_read, option_types, refuse_wrong_values
+from recbole_vqrec.option_types import TEXT, as_they_are_read, option_types, refuse_wrong_values
 
 LOSS_TYPES = ("CE", "BPR", "NLL")  # of RecBole's sequential models
 NOTHING = {"none": None, "null": None, "~": None}
@@ -52,7 +52,7 @@ class Config(recbole.config.Config):
         """Read text values as Python literals; unlike RecBole, "12-3" stays text and nothing is evaluated."""
         words, types = {"true": True, "false": False, **NOTHING}, option_types(props_folder())
         for key, value in config_dict.items():
-            if isinstance(value, str) and key in types and types[key].kind == "str":
+            if isinstance(value, str) and key in types and types[key].kind == TEXT:
                 if (key, value) != NONE_BY_NAME:
                     config_dict[key] = NOTHING.get(value.lower(), value)
             elif isinstance(value, str):

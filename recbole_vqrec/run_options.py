@@ -42,7 +42,8 @@ def run_options(model, dataset, config_file_list, config_dict):
         given = {**read_config_files(config_file_list), **given}
     else:
         given = external_options(config_file_list, given)
-    for what, asked in (("model", getattr(model, "__name__", model)), ("dataset", dataset), ("stage", given.get("stage"))):
+    wanted = {"model": getattr(model, "__name__", model), "dataset": dataset, "stage": given.get("stage")}
+    for what, asked in wanted.items():
         if asked not in (None, manifest[what]):
             raise VQRecError(f"{resumed}: a run of {what} {manifest[what]}, asked for is {asked}")
     own = manifest["config"]

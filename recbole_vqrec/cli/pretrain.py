@@ -31,8 +31,8 @@ def pretrain(datasets, name, dataset, model, resume, config_files, arguments):
 
     domains = [each.strip() for each in (datasets or "").split(",") if each.strip()]
     options = {**options_of(arguments), **({"resume": resume} if resume else {})}
-    train = functools.partial(_pretrain, domains, name or dataset, model, config_files.split() or None)
-    distributed.spawn(train, options, config_files.split())
+    files = config_files.split() or None
+    distributed.spawn(functools.partial(_pretrain, domains, name or dataset, model, files), options, files)
 
 
 def _pretrain(domains, name, model, config_files, options):

@@ -17,7 +17,9 @@ BASELINE = "SASRec"  # what sparse items are compared with
 FINETUNING = {"stage", "checkpoint", "preset", "item_representation", "finetune_stages"}  # options it cannot have
 
 
-def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None, options=None, processes=None, say=print):
+def ablate(
+    dataset, run, out, seeds=5, without_negatives=None, config_files=None, options=None, processes=None, say=print
+):
     """Fine-tune with and without each part of VQ-Rec, and write the table; what is there is not repeated.
 
     Args:
@@ -49,9 +51,9 @@ def ablate(dataset, run, out, seeds=5, without_negatives=None, config_files=None
         how = "pre-train with --semi_synthetic_negatives=0, give the run as --without-negatives"
         say(f"left out: {NO_NEGATIVES}; {how}")
     # 2. the codes they need
-    for name, row in rows.items():
-        if _own_codes(read_props("ablation.yaml")["ablations"][name]):
-            _encode(dataset, manifest, row, say)
+    for name, own in read_props("ablation.yaml")["ablations"].items():
+        if name in rows and _own_codes(own):
+            _encode(dataset, manifest, rows[name], say)
     # 3. runs, report
     every = {**rows, BASELINE: {"model": BASELINE, **_without_finetuning(common, manifest)}}
     compare([dataset], list(every), out, seeds, processes=processes, rows=every, say=say)

@@ -98,15 +98,20 @@ class MixedDomains:
         if named:
             self._tell_changed(record, named)
         stated = self._stated_domains(ids) if named or self._imported() else None
-        if stated is not None:
+        if named or stated is not None:
             names = list(named or dict.fromkeys(stated))
-            number = pd.Categorical(stated, categories=names).codes.astype(np.int64)
-            return names, np.concatenate([[-1], self._complete(number, names, ids)])
-        if named:
             number = np.full(len(ids), -1)
-            for index, name in sorted(enumerate(named), key=lambda pair: len(pair[1])):  # the longest name wins
-                number[ids.str.startswith(f"{name}-").to_numpy()] = index
-            return list(named), np.concatenate([[-1], self._complete(number, named, ids)])
+            if stated is not None:
+                number[:] = pd.Categorical(stated, categories=names).codes
+            else:
+                for index, name in sorted(enumerate(names), key=lambda pair: len(pair[1])):  # the longest name wins
+                    number[ids.str.startswith(f"{name}-").to_numpy()] = index
+            if (number < 0).any():
+                raise VQRecError(
+                    f"{self.dataset_name}: items of none of the domains {', '.join(names)} "
+                    f"({examples(ids[number < 0])}); merge the data sets again"
+                )
+            return names, np.concatenate([[-1], number])
         number, names = pd.factorize(ids.str.split("-", n=1).str[0])
         of_row = number[self._items - 1]
         crossed = (of_row[1:] != of_row[:-1]) & (self._users[1:] == self._users[:-1])
@@ -126,15 +131,6 @@ class MixedDomains:
             return None
         stated = ids.map(table.drop_duplicates("item_id").set_index("item_id")["domain"])
         return None if stated.isna().any() else stated
-
-    def _complete(self, number, names, ids):
-        """Return the domain number of each item; refuse items of none of the domains."""
-        if (number < 0).any():
-            raise VQRecError(
-                f"{self.dataset_name}: items of none of the domains {', '.join(names)} "
-                f"({examples(ids[number < 0])}); merge the data sets again"
-            )
-        return number
 
     def _tell_changed(self, record, domains):
         """Warn where the interactions of a domain are others now than those that were merged."""

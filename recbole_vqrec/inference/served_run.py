@@ -63,8 +63,8 @@ class ServedRun:
             stored = StoredCatalogue(folder)
         if stored.catalogue.item_ids[: len(item_ids)] != item_ids:
             raise UnavailableError(
-                f"{folder}: {artifacts.catalogue_file(folder).name} has other items than {file.name}, as where saving was "
-                "interrupted; save the run again, or train again"
+                f"{folder}: {artifacts.catalogue_file(folder).name} has other items than {file.name}, as where saving "
+                "was interrupted; save the run again, or train again"
             )
         return cls(folder, config, state, stored, version)
 

@@ -113,7 +113,7 @@ def announce(folder, dataset, made_by):
     Args:
         folder, dataset, made_by: as `write_record`.
     """
-    _write(folder, dataset, made_by, {}, {}, {})
+    write_record(folder, dataset, made_by, {}, {}, {})
 
 
 def outputs_of(files):
@@ -136,10 +136,6 @@ def write_record(folder, dataset, made_by, statistics, notes, outputs):
         notes (dict): counts of what was read and dropped.
         outputs (dict): see `outputs_of`.
     """
-    return _write(folder, dataset, made_by, statistics, notes, outputs)
-
-
-def _write(folder, dataset, made_by, statistics, notes, outputs):
     record = {
         "kind": KIND,
         "format": FORMAT,

@@ -74,7 +74,7 @@ class SequenceTrainer(CheckpointedTrainer):
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         return_free_memory()  # what validation has left
-        # RecBole validates, and keeps, every `eval_step`-th epoch; what training or a stage of it ends with is one as well
+        # RecBole validates, and keeps, every `eval_step`-th epoch; here what training or a stage ends with as well
         step = self.config["eval_step"]
         self.eval_step = min(step, 1) if epoch_idx + 1 == self.epochs else step
         batches = self._fast_batches(train_data)
